@@ -8,5 +8,5 @@ import { MODULE_BASE } from "../wasm/bases.ts";
 for (const [name, base] of Object.entries(MODULE_BASE)) {
   if (!(await Bun.file(`wasm/${name}/assembly/index.ts`).exists())) continue;
   mkdirSync(`wasm/${name}/build`, { recursive: true });
-  await $`node_modules/.bin/asc wasm/${name}/assembly/index.ts --outFile wasm/${name}/build/${name}.wasm --enable threads,simd,bulk-memory --runtime stub --importMemory --sharedMemory --initialMemory 65536 --maximumMemory 65536 --memoryBase ${base} -O3 --noAssert`;
+  await $`node_modules/.bin/asc wasm/${name}/assembly/index.ts --outFile wasm/${name}/build/${name}.wasm --enable threads,simd,bulk-memory --runtime stub --importMemory --sharedMemory --initialMemory 1 --maximumMemory 65536 --memoryBase ${base} -O3 --noAssert`;
 }
