@@ -1,0 +1,128 @@
+import { describe, expect, test } from "bun:test";
+import { type Settings, loadSettings, parseSettings } from "./config.ts";
+
+const HOME = { HOME: "/home/op" };
+
+function settingsOf(text: string): Settings {
+  const outcome = parseSettings(text, "understudy.toml", {}, HOME);
+  if (outcome.kind !== "settings") throw new Error(outcome.lines.join("\n"));
+  return outcome.settings;
+}
+
+function linesOf(text: string): readonly string[] {
+  const outcome = parseSettings(text, "understudy.toml", {}, HOME);
+  return outcome.kind === "misconfigured" ? outcome.lines : [];
+}
+
+describe("settings", () => {
+  test("no file: 2 drives, 1 spare, 8 slots with barcodes, a 3-file cache, loopback", () => {
+    const outcome = loadSettings({ file: null, overrides: { stateDirectory: "/s" }, environment: HOME });
+    if (outcome.kind !== "settings") throw new Error("defaults do not hold");
+    const { library, devices, iscsi, http } = outcome.settings;
+    expect([library.driveCount, library.spareCount, library.slotCount]).toEqual([2, 1, 8]);
+    expect(library.barcodes.map(String)).toEqual([1, 2, 3, 4, 5, 6, 7, 8].map((n) => `UND00${n}L8`));
+    expect(devices.map((device) => device.cache.memberPaths)).toEqual([
+      ["/s/cache/drive-1/member-1", "/s/cache/drive-1/member-2", "/s/cache/drive-1/member-3"],
+      ["/s/cache/drive-2/member-1", "/s/cache/drive-2/member-2", "/s/cache/drive-2/member-3"],
+    ]);
+    expect(iscsi).toMatchObject({ host: "127.0.0.1", port: 3260 });
+    expect(http).toEqual({ host: "127.0.0.1", port: 8700, token: null });
+  });
+
+  test("the default geometry fits any stripe: 4 members, 768 KB stripes", () => {
+    const [device] = settingsOf("[device.cache]\nmembers = 4").devices;
+    expect(device?.ringBytes).toBe(255.75 * 1024 * 1024);
+    expect((device?.cache.cacheBytes ?? 1) % (device?.ringBytes ?? 0)).toBe(0);
+  });
+
+  test("a small ring for tests: 8 MB with blocks of 1 MB", () => {
+    const [device] = settingsOf(
+      '[library]\ncapacityMegabytes = 256\n[device]\nringMegabytes = 8\nmaxBlockKilobytes = 1024\n[device.cache]\nmegabytes = 64\nparity = "none"\nmembers = ["a", "/dev/sdb"]\n[[devices]]\nname = "only"',
+    ).devices;
+    expect(device?.ringBytes).toBe(8 << 20);
+    expect(device?.padBytes).toBe(20 << 20);
+    expect(device?.cache.memberPaths).toEqual([expect.stringMatching(/\/a$/), "/dev/sdb"]);
+  });
+
+  test("a device's own keys win over the common ones, key by key", () => {
+    const { devices } = settingsOf(
+      '[device]\nnoSpare = "hold"\n[device.cache]\nmegabytes = 1024\n[[devices]]\n[[devices]]\nnoSpare = "report"\ncache = { stripKilobytes = 128 }',
+    );
+    expect(devices.map((device) => device.noSpare)).toEqual(["hold", "report"]);
+    expect(devices.map((device) => device.cache.cacheBytes >> 20)).toEqual([1024, 1024]);
+    expect(devices[1]?.cache.stripBytes).toBe(128 << 10);
+  });
+
+  test("the command line wins over the file", () => {
+    const outcome = parseSettings(
+      'state = "/file"',
+      "u.toml",
+      { stateDirectory: "/flag", iscsi: { host: "127.0.0.2", port: 0 }, logFormat: "json" },
+      HOME,
+    );
+    expect(outcome).toMatchObject({
+      kind: "settings",
+      settings: { stateDirectory: "/flag", iscsi: { host: "127.0.0.2", port: 0 }, log: { format: "json" } },
+    });
+  });
+});
+
+describe("what is wrong is told with file, key and what was expected", () => {
+  test.each([
+    [
+      "[iscsi]\nport = 99999",
+      "iscsi.port: expected a port number, 0 to 65535 (0: any free one), found 99999",
+    ],
+    ["[device]\nringMegabyte = 9", "device.ringMegabyte: unknown key; did you mean ringMegabytes?"],
+    ["[http]\ntoken = 3", "http.token: expected a secret of at least 16 characters, found 3"],
+    ['[device.cache]\nparity = "two"', 'device.cache.parity: expected "none" or "one", found "two"'],
+    [
+      '[http]\nhost = "0.0.0.0"',
+      'http.host: expected a loopback address or an http.token: "0.0.0.0" can be reached from other machines',
+    ],
+    [
+      "[device]\nringMegabytes = 256\n[device.cache]\nmembers = 4",
+      "device.ringMegabytes: expected a whole number of stripes of 768 KB, as 255 or 258, found 256",
+    ],
+    [
+      "[device]\nringMegabytes = 9",
+      "device.ringMegabytes: expected at least four of the largest blocks, 32 MB, found 9 (or set maxBlockKilobytes to 2304 or less)",
+    ],
+    [
+      "[device.cache]\nmegabytes = 1000",
+      "device.cache.megabytes: expected a multiple of the ring of 256 MB, as 768 or 1024, found 1000",
+    ],
+    [
+      "[device]\npadMegabytes = 3",
+      "device.padMegabytes: expected at least ring and lag together, 512 MB, found 3",
+    ],
+    ["[[devices]]\ndrive = 7", "devices[1].drive: expected 1 to 2 (library.drives), found 7"],
+    [
+      "[[devices]]\n[[devices]]\ndrive = 1",
+      "devices[2].drive: expected a real drive of its own, found 1, which devices[1] has",
+    ],
+    [
+      '[library]\nbarcodes = ["a b"]',
+      'library.barcodes[1]: expected a barcode: 1 to 32 capital letters and digits, as UND001L8, found "a b"',
+    ],
+    ["a = 1\nb = = 2\n", "line 2: not TOML: Expected a value but found '='"],
+  ])("%s", (text, line) => {
+    expect(linesOf(text)).toContain(`understudy.toml: ${line}`);
+  });
+
+  test("all faults at once, none twice", () => {
+    const lines = linesOf("sate = 1\n[iscsi]\nport = -1\n[library]\nslots = 0");
+    expect(lines).toHaveLength(3);
+  });
+
+  test("a shared cache member is refused", () => {
+    expect(linesOf('[device.cache]\nmembers = ["/a", "/b"]').join()).toContain("which drive-1 uses");
+  });
+
+  test("a missing file", () => {
+    expect(loadSettings({ file: "/nowhere/u.toml", environment: HOME })).toEqual({
+      kind: "misconfigured",
+      lines: ["/nowhere/u.toml: cannot be read: ENOENT: no such file or directory"],
+    });
+  });
+});
