@@ -8,6 +8,7 @@ const STATUS_BYTES = 65536;
 const TIMEOUT_MS = 900_000;
 const READY_MS = 60_000;
 const HEADER_BYTES = 8;
+const VOLUME_TAG_AT = 12;
 const VOLUME_TAG_BYTES = 32;
 const TYPES = ["transport", "storage", "importExport", "drive"] as const;
 
@@ -38,13 +39,16 @@ export class HostChanger {
     return new HostTape(this.#port, this.#lun).waitReady(READY_MS);
   }
 
-  /** All elements; throws where the changer does not answer. */
+  /** All elements, asked for type by type as mtx does (some changers answer "all" wrongly); throws where the
+   *  changer does not answer. */
   elements(): ChangerElement[] {
-    const cdb = readElementStatus(this.#cdb, 0, 0, 0xffff, STATUS_BYTES);
-    this.#port.execute(this.#lun, cdb, "in", ptr(this.#status), STATUS_BYTES, TIMEOUT_MS, this.#reply);
-    const outcome = outcomeOf(this.#reply, STATUS_BYTES);
-    if (outcome.kind !== "good") throw new Error(`READ ELEMENT STATUS: ${describeOutcome(outcome)}`);
-    return parseElementStatus(this.#status.subarray(0, this.#reply.transferredBytes));
+    return TYPES.flatMap((_, index) => {
+      const cdb = readElementStatus(this.#cdb, index + 1, 0, 0xffff, STATUS_BYTES);
+      this.#port.execute(this.#lun, cdb, "in", ptr(this.#status), STATUS_BYTES, TIMEOUT_MS, this.#reply);
+      const outcome = outcomeOf(this.#reply, STATUS_BYTES);
+      if (outcome.kind !== "good") throw new Error(`READ ELEMENT STATUS: ${describeOutcome(outcome)}`);
+      return parseElementStatus(this.#status.subarray(0, this.#reply.transferredBytes));
+    });
   }
 
   move(source: number, destination: number): HostOutcome {
@@ -119,15 +123,16 @@ export function parseElementStatus(data: Uint8Array): ChangerElement[] {
     const tagged = (view.getUint8(page + 1) & 0x80) !== 0;
     const descriptorBytes = view.getUint16(page + 2);
     const end = page + HEADER_BYTES + (view.getUint32(page + 4) & 0xffffff);
-    if (type === undefined || descriptorBytes < 12) break;
-    for (
-      let at = page + HEADER_BYTES;
-      at + descriptorBytes <= Math.min(end, view.byteLength);
-      at += descriptorBytes
-    ) {
+    if (type === undefined || descriptorBytes < VOLUME_TAG_AT) break;
+    // tgtd cuts its answer 8 bytes short: what comes after the volume tag may be missing.
+    const neededBytes = tagged ? VOLUME_TAG_AT + VOLUME_TAG_BYTES : VOLUME_TAG_AT;
+    const last = Math.min(end - descriptorBytes, view.byteLength - neededBytes);
+    for (let at = page + HEADER_BYTES; at <= last; at += descriptorBytes) {
       const full = (view.getUint8(at + 2) & 1) !== 0;
       const hasSource = (view.getUint8(at + 9) & 0x80) !== 0;
-      const tag = tagged ? data.subarray(at + 12, at + 12 + VOLUME_TAG_BYTES) : new Uint8Array(0);
+      const tag = tagged
+        ? data.subarray(at + VOLUME_TAG_AT, at + VOLUME_TAG_AT + VOLUME_TAG_BYTES)
+        : new Uint8Array(0);
       elements.push({
         type,
         address: view.getUint16(at),
