@@ -10,7 +10,7 @@
  *                    place, now or later; the owner brings the data there and calls `unit.dataOutComplete(task)`
  *  `owner.onComplete` is called exactly once a task.
  */
-import { type Sense, encodeFixedSense } from "../sense.ts";
+import { encodeFixedSense, type Sense } from "../sense.ts";
 
 export const STATUS_GOOD = 0x00;
 export const STATUS_CHECK_CONDITION = 0x02;
@@ -35,6 +35,12 @@ export interface TaskOwner {
   onComplete(task: Task): void;
 }
 
+/** A port whose data-in lies in memory that it wants to use again (a drive's read buffer). */
+export interface DataInOwner {
+  /** The task's data-in was taken (or its host is gone): nobody reads `task.inAddress` any more. */
+  dataInTaken(task: Task): void;
+}
+
 export type TapeOperation =
   | "none"
   | "write"
@@ -57,6 +63,8 @@ export class TapeCommand {
   fixed = false;
   /** Block length in force for a fixed transfer (bytes); 0 in variable mode. */
   blockBytes = 0;
+  /** Block length of the mode parameters, whatever the FIXED bit says (READ's overlength rule asks for it). */
+  modeBlockBytes = 0;
   /** Suppress incorrect-length indicator. */
   sili = false;
   immediate = false;
@@ -66,7 +74,7 @@ export class TapeCommand {
   destination = 0;
   destinationType = 0;
   partition = 0;
-  /** READ POSITION service action: 0 short, 6 long, 8 extended. */
+  /** READ POSITION service action: 0 short, 6 long, 8 extended (then `count` is the allocation length). */
   serviceAction = 0;
   /** WRITE: buffered mode in force (0: GOOD only when on medium). */
   bufferedMode = 1;
@@ -97,6 +105,9 @@ export class Task {
   inAddress = 0;
   inBytes = 0;
 
+  /** Set by the port before it completes with data of its own; the owner calls `dataInTaken` exactly once after that. */
+  dataInOwner: DataInOwner | null = null;
+
   /** Small parameter data, either way. */
   readonly parameters: Uint8Array;
   readonly parametersAddress: number;
@@ -106,6 +117,8 @@ export class Task {
   senseBytes = 0;
   completed = false;
   aborted = false;
+  /** The owner has sent the data-in: what lies at `inAddress` may be used again. */
+  dataSent = false;
   /** Milliseconds (monotonic) when the owner took the command in. */
   startedMs = 0;
 
@@ -125,8 +138,9 @@ export class Task {
     this.tape.operation = "none";
     this.outBytes = this.outAddress = this.outReceived = 0;
     this.inAddress = this.inBytes = 0;
+    this.dataInOwner = null;
     this.status = this.senseBytes = 0;
-    this.completed = this.aborted = false;
+    this.completed = this.aborted = this.dataSent = false;
     this.entryOffset = -1;
     this.entryBytes = this.portState = this.portValue = 0;
   }
