@@ -4,6 +4,7 @@
  *      0        static data of the WASM modules (wasm/bases.ts)
  *      64 KiB   control page: one 64-byte line a word, so that no two writers share a cache line
  *      68 KiB   order mailbox: what the front Worker asks of the coupled drive
+ *      72 KiB   history: the last blocks that a drive took, to be verified after a switch
  *      128 KiB  scratch: iovecs of the cache Worker
  *      1 MiB    parity strips being written
  *      8 MiB    read buffer: a block read from the drive, on its way to the host
@@ -14,6 +15,10 @@
 export const CONTROL: i32 = 65536;
 export const ORDER: i32 = 69632;
 export const ORDER_BYTES: i32 = 4096;
+/** The last blocks that a drive took: HISTORY_ENTRIES pairs of (J, position) as f64, at index `HISTORY_NEXT mod entries`. */
+export const HISTORY_NEXT: i32 = 73728;
+export const HISTORY: i32 = 73792;
+export const HISTORY_ENTRIES: i32 = 64;
 export const CACHE_IOVECS: i32 = 131072;
 export const CACHE_IOVECS_BYTES: i32 = 131072;
 export const PARITY: i32 = 1048576;
@@ -85,7 +90,17 @@ export const HOST_STALL_MS_MAX: i32 = 67520;
 /** Milliseconds clock of the drive Worker's last sign of life, and since when it is inside a call (0: not). */
 export const DRIVE_ALIVE_MS: i32 = 67584;
 export const DRIVE_CALL_SINCE_MS: i32 = 67648;
-export const CONTROL_END: i32 = 67712;
+/** Drive Worker, together with ON_TAPE: logical object number behind the last confirmed entry (i64). */
+export const ON_TAPE_POSITION: i32 = 67712;
+/** Drive Worker: logical object number at which the coupled drive stands (i64). */
+export const DRIVE_POSITION: i32 = 67776;
+/** Drive Worker: entries carried out (i64), for the ledger in blocks. */
+export const DRIVE_BLOCKS: i32 = 67840;
+/** Front: blocks published (i64). */
+export const HOST_BLOCKS: i32 = 67904;
+/** Front: 1 while a GOOD of a filemark was given on the cache's word alone (owed until on tape). J of the newest (i64). */
+export const OWED: i32 = 67968;
+export const CONTROL_END: i32 = 68032;
 
 export const FOLLOWER_NONE: i32 = 0;
 export const FOLLOWER_RING: i32 = 1;
@@ -142,6 +157,8 @@ export const ORDER_CDB: i32 = 69760;
 export const ORDER_DATA_BYTES: i32 = 69792;
 /** Fixed block length (bytes) that the drive must be set to for this CDB; 0: variable. */
 export const ORDER_BLOCK_BYTES: i32 = 69796;
+/** Memory offset where data-in goes. */
+export const ORDER_DATA_AT: i32 = 69800;
 export const ORDER_STATUS: i32 = 69824;
 export const ORDER_TRANSFERRED: i32 = 69828;
 export const ORDER_SENSE_BYTES: i32 = 69832;
@@ -150,6 +167,8 @@ export const ORDER_POSITION: i32 = 69840;
 export const ORDER_FILE_NUMBER: i32 = 69848;
 export const ORDER_REMAINING: i32 = 69856;
 export const ORDER_CAPACITY: i32 = 69864;
+/** Where the drive must stand before the command (f64; -1: anywhere). */
+export const ORDER_BEFORE: i32 = 69872;
 export const ORDER_SENSE: i32 = 69888;
 /** Status word of ORDER_STATUS when the drive could not be reached at all. */
 export const ORDER_UNREACHABLE: i32 = 256;
