@@ -1,7 +1,7 @@
 /** @module Builds the guest's three files from the host's own Debian sources: `vmlinux`, `initrd.cpio`, `root.ext4`.
  *
- *  Needs root: mmdebstrap makes a real root tree with device nodes and owners. Its mounts live in a mount namespace of
- *  their own, so an interrupted build leaves nothing mounted and its tree can be deleted safely. */
+ *  Needs root: mmdebstrap makes a real root tree with device nodes and owners. It runs in namespaces of its own, so an
+ *  interrupted build leaves no process and nothing mounted, and its tree can be deleted safely. */
 
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -37,10 +37,24 @@ export function debianSuite(): string {
 async function installRoot(root: string): Promise<void> {
   const sources = APT_SOURCES.find((path) => existsSync(path));
   if (sources === undefined) throw new Error(`no apt sources: ${APT_SOURCES.join(" or ")}`);
-  const settings = (await runCommand(["apt-config", "dump"])).split("\n").filter((line) => APT_SETTINGS.test(line));
+  const settings = (await runCommand(["apt-config", "dump"]))
+    .split("\n")
+    .filter((line) => APT_SETTINGS.test(line));
   await runCommand(
     [
-      ...["unshare", "--mount", "--propagation", "private", "--"],
+      // Namespaces of its own: when the builder dies, all of it ends, and its mounts with it.
+      ...["setpriv", "--pdeathsig", "KILL", "--"],
+      ...[
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "--",
+      ],
       ...["mmdebstrap", "--mode=root", "--variant=minbase", `--include=${guestPackages.join(",")}`],
       ...settings.map((line) => `--aptopt=${line}`),
       '--aptopt=APT::Install-Recommends "false"',
@@ -54,27 +68,38 @@ async function installRoot(root: string): Promise<void> {
   );
 }
 
-/** The module files that `names` need, in the order of loading. A name built into the kernel needs none. */
-async function moduleFiles(root: string, version: string, names: readonly string[]): Promise<string[]> {
-  const files: string[] = [];
-  for (const name of names) {
-    const shown = await runCommand(["modprobe", "-d", root, "-S", version, "--show-depends", name]);
-    for (const line of shown.split("\n")) {
-      const file = /^insmod (\S+)/.exec(line)?.[1];
-      if (file !== undefined && !files.includes(file)) files.push(file);
-    }
+/** The module files that one module needs, in the order of loading. One that is built into the kernel needs none. */
+async function moduleFiles(root: string, version: string, name: string): Promise<string[]> {
+  const shown = await runCommand(["modprobe", "-d", root, "-S", version, "--show-depends", name]);
+  return Array.from(shown.matchAll(/^insmod (\S+)/gm), (row) => row[1]!);
+}
+
+/** The module's files, or none where this kernel has no such module. */
+async function moduleFilesIfAny(root: string, version: string, name: string): Promise<string[]> {
+  try {
+    return await moduleFiles(root, version, name);
+  } catch {
+    return [];
   }
-  return files;
 }
 
 /** Keeps of the kernel's modules (300 MB) only those that the guest loads. */
 async function pickModules(root: string, version: string, kept: string): Promise<void> {
   const from = join(root, "usr/lib/modules", version);
   const to = join(kept, "lib/modules", version);
-  for (const file of await moduleFiles(root, version, [...modules.initrd, ...modules.root])) {
+  const files = new Set<string>();
+  for (const name of [...modules.initrd, ...modules.root]) {
+    for (const file of await moduleFiles(root, version, name)) files.add(file);
+  }
+  for (const name of modules.whereThereAreSuch) {
+    for (const file of await moduleFilesIfAny(root, version, name)) files.add(file);
+  }
+  for (const file of files) {
     const place = join(to, file.slice(file.indexOf(`/modules/${version}/`) + `/modules/${version}/`.length));
     mkdirSync(dirname(place), { recursive: true });
     cpSync(file, place);
+    // Busybox, in the initrd, loads only plain ones.
+    if (place.endsWith(".xz")) await runCommand(["xz", "--decompress", place]);
   }
   for (const name of readdirSync(from)) {
     if (/^modules\.(builtin.*|order)$/.test(name)) cpSync(join(from, name), join(to, name));
@@ -82,16 +107,19 @@ async function pickModules(root: string, version: string, kept: string): Promise
   await runCommand(["depmod", "-b", kept, version]);
 }
 
-async function packInitrd(root: string, version: string, into: string): Promise<void> {
+async function packInitrd(root: string, kept: string, version: string, into: string): Promise<void> {
   const tree = join(into, "initrd");
-  for (const name of ["bin", "proc", "sys", "dev", "modules", "new"]) mkdirSync(join(tree, name), { recursive: true });
+  for (const name of ["bin", "proc", "sys", "dev", "modules", "new"])
+    mkdirSync(join(tree, name), { recursive: true });
   cpSync(join(root, "usr/bin/busybox"), join(tree, "bin/busybox"));
-  const order: string[] = [];
-  for (const file of await moduleFiles(root, version, modules.initrd)) {
-    cpSync(file, join(tree, "modules", basename(file)));
-    order.push(`/modules/${basename(file)}\n`);
+  const order = new Set<string>();
+  // ext4 wants a crc32c at its mount, which no dependency tells.
+  for (const file of await moduleFilesIfAny(kept, version, "crc32c_generic")) order.add(file);
+  for (const name of modules.initrd) {
+    for (const file of await moduleFiles(kept, version, name)) order.add(file);
   }
-  writeFileSync(join(tree, "order"), order.join(""));
+  for (const file of order) cpSync(file, join(tree, "modules", basename(file)));
+  writeFileSync(join(tree, "order"), Array.from(order, (file) => `/modules/${basename(file)}\n`).join(""));
   cpSync(join(import.meta.dir, "image/initrd-init"), join(tree, "init"));
   chmodSync(join(tree, "init"), 0o755);
   const names = await runCommand(["find", "."], { cwd: tree });
@@ -124,7 +152,7 @@ export async function buildGuestFiles(into: string, report: (stage: string) => v
   if (process.getuid?.() !== 0) throw new Error("building the guest's image needs root");
   const root = join(into, "root");
   const kept = join(into, "modules");
-  report("installing Debian into the guest's root (about 90 s)");
+  report("installing Debian into the guest's root (25 to 100 s)");
   await installRoot(root);
   const version = readdirSync(join(root, "usr/lib/modules"))[0];
   if (version === undefined) throw new Error("the guest's root has no kernel");
@@ -132,7 +160,7 @@ export async function buildGuestFiles(into: string, report: (stage: string) => v
   await extractVmlinux(join(root, `boot/vmlinuz-${version}`), into);
   await runCommand(["depmod", "-b", root, version]);
   await pickModules(root, version, kept);
-  await packInitrd(root, version, into);
+  await packInitrd(root, kept, version, into);
   report("making the guest's disk");
   await makeRootDisk(root, kept, into);
   await removeTree(root);

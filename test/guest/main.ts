@@ -3,7 +3,8 @@
 import { parseArgs } from "node:util";
 import { ensureGuestImage, runGuest } from "./guest.ts";
 
-const USAGE = "usage: bun test/guest/main.ts [-e NAME=VALUE]... [-t SECONDS] [-m MEGABYTES] job.sh [file...]\n";
+const USAGE =
+  "usage: bun test/guest/main.ts [-e NAME=VALUE]... [-t SECONDS] [-m MEGABYTES] job.sh [file...]\n";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -23,7 +24,9 @@ await ensureGuestImage((stage) => process.stderr.write(`guest: ${stage}\n`));
 const result = await runGuest({
   script,
   files,
-  env: Object.fromEntries(values.env.map((pair) => [pair.split("=", 1)[0]!, pair.slice(pair.indexOf("=") + 1)])),
+  env: Object.fromEntries(
+    values.env.map((pair) => [pair.split("=", 1)[0]!, pair.slice(pair.indexOf("=") + 1)]),
+  ),
   timeoutSeconds: Number(values.timeout),
   memoryMegabytes: Number(values.memory),
   onLine: (line) => void process.stdout.write(`${line}\n`),

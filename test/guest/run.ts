@@ -60,7 +60,7 @@ export async function runGuest(job: GuestJob): Promise<GuestResult> {
 
 /** `result` as a test failure's message: how it ended, and the last lines of output and kernel messages. */
 export function describeResult(result: GuestResult): string {
-  const last = (text: string) => text.trimEnd().split("\n").slice(-40).join("\n");
+  const last = (text: string) => text.trimEnd().split("\n").slice(-30).join("\n");
   const ending = `guest ${result.end}, status ${result.exitCode}, ${result.wallSeconds.toFixed(1)} s`;
   return `${ending}\n--- output\n${last(result.output)}\n--- dmesg\n${last(result.dmesg)}`;
 }
@@ -143,7 +143,10 @@ function qemuCommand(image: GuestImage, work: string, share: string, job: GuestJ
   ];
 }
 
-async function readLines(stream: ReadableStream<Uint8Array>, onLine: (line: string) => void): Promise<string> {
+async function readLines(
+  stream: ReadableStream<Uint8Array>,
+  onLine: (line: string) => void,
+): Promise<string> {
   const decoder = new TextDecoder();
   let output = "";
   let lineStart = 0;

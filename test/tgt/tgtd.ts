@@ -163,7 +163,14 @@ async function describeLibrary(
   await admin(["--op", "new", "--mode", "target", "--tid", "1", "--targetname", TGTD_TARGET]);
   for (let lun = 1; lun <= drives; lun++) {
     const names = `vendor_id=IBM,product_id=ULT3580-TD8,product_rev=N9M1,scsi_sn=DRV000000${lun}`;
-    await unit("new", lun, "--backing-store", join(directory, "notape"), "--device-type=tape", "--bstype=ssc");
+    await unit(
+      "new",
+      lun,
+      "--backing-store",
+      join(directory, "notape"),
+      "--device-type=tape",
+      "--bstype=ssc",
+    );
     await unit("update", lun, "--params", `${names},removable=1`);
     await unit("update", lun, "--params", "online=0");
   }

@@ -2,9 +2,13 @@
 # Sourced by each job; every function is exported, since a step's commands run in a bash of their own.
 export TAPE=${TAPE:-/dev/nst0}
 
+# A step's output is kept for the case that it fails; what the host must hear at once goes to descriptor 3.
+exec 3>&1
+
 # step NAME SECONDS COMMANDS: runs COMMANDS (bash text; any failing command fails the step). The first step that fails
-# ends the job, with its name and output. Steps listed in SKIP_STEPS (names, spaces between) are passed over: for
-# targets that are known to lack something.
+# ends the job, with its name and output; with KEEP_GOING=1 the job goes on and `finish` fails it. Steps listed in
+# SKIP_STEPS (names, spaces between) are passed over: for targets that are known to lack something.
+FAILED_STEPS=
 step() {
   local name=$1 seconds=$2 commands=$3 start output status
   case " ${SKIP_STEPS:-} " in *" $name "*)
@@ -16,20 +20,27 @@ step() {
   # KILL after TERM: btape ignores TERM, and a process inside the tape driver may not hear it at all.
   output=$(timeout -k 5 "$seconds" bash -euo pipefail -c "$commands" 2>&1 </dev/null)
   status=$?
-  LAST_OUTPUT=$output
   printf '%s %s [%s s]\n' "$([ $status = 0 ] && echo 'ok  ' || echo 'FAIL')" "$name" "$(elapsed_since "$start")"
   [ $status = 0 ] && { [ -z "${VERBOSE:-}" ] || printf '%s\n' "$output" | sed 's/^/     | /'; return 0; }
   printf '%s\n' "$output" | sed 's/^/     | /'
+  dmesg | tail -8 | sed 's/^/     dmesg| /'
   echo "GUEST-FAILED step $name: status $status"
-  dmesg | tail -15 | sed 's/^/     dmesg| /'
-  exit 1
+  FAILED_STEPS="$FAILED_STEPS $name"
+  [ -n "${KEEP_GOING:-}" ] || exit 1
+}
+
+# finish: the job's last line.
+finish() {
+  [ -n "$FAILED_STEPS" ] && echo "GUEST-FAILED steps:$FAILED_STEPS" && exit 1
+  echo "GUEST-PASSED"
+  exit 0
 }
 
 uptime_seconds() { cut -d' ' -f1 /proc/uptime; }
 elapsed_since() { awk -v now="$(uptime_seconds)" -v start="$1" 'BEGIN { printf "%.2f", now - start }'; }
 
 # mark WORDS: a line that the host's test waits for.
-mark() { echo "GUEST-MARK $*"; }
+mark() { echo "GUEST-MARK $*" >&3; }
 
 # await_host NAME [SECONDS]: waits until the host's test calls guest.signal(NAME).
 await_host() {
@@ -46,6 +57,22 @@ await_host() {
 expect() {
   [ "$2" = "$3" ] && return 0
   echo "$1: wanted '$2', got '$3'"
+  return 1
+}
+
+# refused COMMAND...: succeeds when the command fails (a mere `!` would go unnoticed in the middle of a step).
+refused() {
+  "$@" || return 0
+  echo "should have failed: $*"
+  return 1
+}
+
+# has EXTENDED-REGEXP: the input has such a line. It reads all of its input: `grep -q` would break the writer's pipe.
+has() {
+  local text
+  text=$(cat)
+  grep -Eq -e "$1" <<<"$text" && return 0
+  printf "no '%s' in:\n%s\n" "$1" "$text"
   return 1
 }
 
@@ -87,6 +114,14 @@ expect_at() { # FILE BLOCK
   expect "block number" "$2" "$(tape_block)"
 }
 
+# filemark_immediate: one filemark that does not wait for the medium (IMMED=1), as `mt weofi` of later releases.
+filemark_immediate() {
+  perl -e '
+    my ($MTIOCTOP, $MTWEOFI) = (0x40086d01, 35);
+    open my $tape, "+<", $ENV{TAPE} or die "open: $!";
+    ioctl $tape, $MTIOCTOP, pack("s x2 i", $MTWEOFI, 1) or die "MTWEOFI: $!";'
+}
+
 # tape_flag NAME: whether mt reports a condition such as BOT, EOF, EOD, ONLINE.
 tape_flag() {
   local status
@@ -113,7 +148,7 @@ compressible_tree() {
   part=$((megabytes / 4))
   for n in 1 2; do
     head -c $((part * 1048576)) /dev/urandom >"$directory/noise$n"
-    yes "line of text that compresses well, part $n of the tree" | head -c $((part * 1048576)) >"$directory/text$n"
+    head -c $((part * 1048576)) >"$directory/text$n" < <(yes "line of text that compresses well, part $n of the tree")
   done
   for n in $(seq 60); do head -c $((n * 317)) /dev/urandom >"$directory/small/deep/file$n"; done
   ln -s deep/file1 "$directory/small/link"
@@ -123,5 +158,5 @@ compressible_tree() {
 }
 
 export DMESG_BAD
-export -f uptime_seconds elapsed_since mark await_host expect iscsi_login iscsi_logout find_devices tape_file tape_block \
-  tape_tell expect_at tape_flag dmesg_clean compressible_tree
+export -f uptime_seconds elapsed_since mark await_host expect refused has iscsi_login iscsi_logout find_devices tape_file tape_block \
+  tape_tell expect_at filemark_immediate tape_flag dmesg_clean compressible_tree
