@@ -64,6 +64,7 @@ export type StartOutcome =
   | { readonly kind: "refused"; readonly text: string };
 
 export interface CartridgeFacts {
+  readonly kind: "cartridge";
   readonly path: string;
   readonly barcode: string;
   readonly serial: string;
@@ -100,7 +101,8 @@ export interface CliPorts {
 /** Where a command writes and what it knows of its surroundings. */
 export interface CliConsole {
   readonly out: (text: string) => void;
-  readonly outBytes: (bytes: Uint8Array) => void;
+  /** false: the reader is gone. */
+  readonly outBytes: (bytes: Uint8Array) => boolean;
   readonly err: (text: string) => void;
   /** Standard output is a terminal. */
   readonly terminal: boolean;
