@@ -29,7 +29,7 @@ export interface LedgerMarks {
 export type Flow = "normal" | "suspended" | "reduced" | "busy" | "report";
 
 /** What every state knows. */
-interface Standing {
+export interface Standing {
   readonly settings: DirectorSettings;
   readonly cartridge: Barcode | null;
   readonly marks: LedgerMarks;
@@ -55,11 +55,11 @@ export interface Recovery {
   readonly excluded: readonly DriveId[];
   /** The drive that the cartridge is in; null: not in a drive, or not known. */
   readonly cartridgeIn: DriveId | null;
-  /** Times that the same drive was tried again. */
+  /** Times that the same drive was tried again without getting further. */
   readonly sameDriveTries: number;
 }
 
-interface Recovering extends Standing {
+export interface Recovering extends Standing {
   readonly recovery: Recovery;
 }
 
@@ -130,6 +130,8 @@ export type DirectorEvent =
     }
   /** The follower takes from the ring again, and everything before was confirmed on tape or is in the ring. */
   | { readonly kind: "caughtUp"; readonly attempt: number }
+  /** Verify or replay needs entries that the cache can no longer give. */
+  | { readonly kind: "journalLost"; readonly attempt: number; readonly text: string }
   /** Every 100 ms or so; `protected`: cache healthy or degraded. */
   | {
       readonly kind: "marks";
@@ -204,14 +206,15 @@ export type DirectorEffect =
   | { readonly kind: "couple"; readonly attempt: number; readonly drive: DriveId }
   /** 613: by the drive, else by the library's own means. */
   | { readonly kind: "unload"; readonly attempt: number; readonly drive: DriveId }
-  /** 614 */
+  /** 614. `from` null: from wherever the library finds it now. */
   | {
       readonly kind: "move";
       readonly attempt: number;
       readonly cartridge: Barcode;
-      readonly from: DriveId;
+      readonly from: DriveId | null;
       readonly to: DriveId;
     }
+  /** Of a cartridge that is in the drive already: at once. */
   | { readonly kind: "load"; readonly attempt: number; readonly drive: DriveId }
   /** 615: identity, end of data not below `onTapeJ`, hashes of the last blocks; leaves the drive where writing goes on. */
   | {

@@ -1,0 +1,120 @@
+/** @module 607 and 608: has the drive failed, and what follows from it. The same questions are asked of a drive that broke
+ *  down in mid-work and of a spare that would not load or verify. */
+import type { DriveId } from "../base/brands.ts";
+import { classify, type FaultEvidence, type Verdict } from "./classify.ts";
+import type {
+  Choosing,
+  Classifying,
+  DirectorEffect,
+  DirectorState,
+  Halted,
+  Recovery,
+  Step,
+  Switching,
+  Verifying,
+} from "./states.ts";
+import { load, verify } from "./switchover.ts";
+import { enter, evidenceOf, halt, nextAttempt } from "./transition.ts";
+
+/** Times that a drive which only lost its position, or was not ready, is tried again before it counts as failed. */
+const SAME_DRIVE_TRIES_MAX = 3;
+
+/** 607: has the drive failed? The same question for a drive that broke down in mid-work and for a spare. */
+export function judge(
+  state: Classifying | Switching | Verifying,
+  drive: DriveId,
+  evidence: FaultEvidence,
+  nowMs: number,
+): Step {
+  const verdict = classify(evidence);
+  const recovery: Recovery = { ...state.recovery, evidence, verdict };
+  const scored: DirectorEffect = { kind: "score", drive, cartridge: state.cartridge, verdict };
+  const stopAt = (reason: Halted["reason"]) =>
+    halt(state, recovery, drive, reason, `drive ${drive}: ${verdict.meaning}`, nowMs, [scored]);
+  switch (verdict.act) {
+    case "replaceCartridge":
+    case "neverData":
+      return stopAt("cartridgeFault");
+    case "endOfMedium":
+      return stopAt("endOfMedium");
+    case "writeProtected":
+      return stopAt("writeProtected");
+    case "readElements":
+      return stopAt("mediumGone");
+    case "score":
+    case "cleanAfterJob":
+    case "waitUntilReady":
+    case "readPosition":
+      if (recovery.sameDriveTries < SAME_DRIVE_TRIES_MAX)
+        return sameDrive(state, drive, recovery, verdict, scored, nowMs);
+      return giveUpDrive(state, drive, recovery, verdict, [scored], nowMs);
+    default:
+      return giveUpDrive(state, drive, recovery, verdict, [scored], nowMs);
+  }
+}
+
+/** Not the drive: its position is found again, and it goes on from there. */
+function sameDrive(
+  state: Classifying | Switching | Verifying,
+  drive: DriveId,
+  before: Recovery,
+  verdict: Verdict,
+  scored: DirectorEffect,
+  nowMs: number,
+): Step {
+  const recovery: Recovery = { ...before, sameDriveTries: before.sameDriveTries + 1 };
+  const again = { ...state, recovery };
+  const next = state.name === "Switching" ? load(again, drive, 0, nowMs) : verify(again, drive, nowMs);
+  return { state: next.state, effects: [scored, ...next.effects, notifyOf(drive, verdict)] };
+}
+
+function notifyOf(drive: DriveId, verdict: Verdict): DirectorEffect {
+  return { kind: "notify", severity: "warning", text: `drive ${drive}: ${verdict.meaning}` };
+}
+
+/** 607 -> 608: this drive no more. */
+function giveUpDrive(
+  state: Classifying | Switching | Verifying,
+  drive: DriveId,
+  recovery: Recovery,
+  verdict: Verdict,
+  effects: readonly DirectorEffect[],
+  nowMs: number,
+): Step {
+  const { unreachable, timedOut } = recovery.evidence;
+  const notProven = (verdict.blame === "unclear" || verdict.blame === "path") && !unreachable && !timedOut;
+  const out: DirectorEffect = notProven
+    ? { kind: "releaseDrive", drive, suspect: true }
+    : { kind: "markDriveFailed", drive, text: verdict.meaning };
+  return ask(state, exclude(recovery, drive), null, nowMs, `drive ${drive}: ${verdict.meaning}`, [
+    ...effects,
+    out,
+    notifyOf(drive, verdict),
+  ]);
+}
+
+export function exclude(recovery: Recovery, drive: DriveId): Recovery {
+  return { ...recovery, excluded: [...recovery.excluded, drive], sameDriveTries: 0 };
+}
+
+/** 608: is there a spare? */
+export function ask(
+  state: DirectorState,
+  recovery: Recovery,
+  wanted: DriveId | null,
+  nowMs: number,
+  why: string,
+  effects: readonly DirectorEffect[],
+): Step {
+  const next: Choosing = { ...nextAttempt(state), name: "Choosing", recovery };
+  return enter(state, next, nowMs, {
+    boxes: "607-608",
+    text: `${why}; looking for a drive to go on with`,
+    severity: "warning",
+    evidence: { row: recovery.verdict?.row ?? null, ...evidenceOf(recovery.evidence) },
+    effects: [
+      ...effects,
+      { kind: "reserveSpare", attempt: next.attempt, excluded: recovery.excluded, wanted },
+    ],
+  });
+}
