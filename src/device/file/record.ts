@@ -81,14 +81,13 @@ export class RecordIo {
   usedBefore = 0;
 
   readonly #hash: Hash64;
-  readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #address: number;
 
   /** `scratch`: SCRATCH_BYTES at an address that `hash` can read (a WASM kernel: in its own memory). */
   constructor(hash: Hash64, scratch: Uint8Array = new Uint8Array(new ArrayBuffer(SCRATCH_BYTES))) {
     this.#hash = hash;
-    this.#bytes = scratch.subarray(0, SCRATCH_BYTES).fill(0);
+    scratch.fill(0, 0, SCRATCH_BYTES);
     this.#view = new DataView(scratch.buffer, scratch.byteOffset, SCRATCH_BYTES);
     this.#address = Number(ptr(scratch));
   }
