@@ -1,0 +1,499 @@
+/** @module The cache's disks as one array: whole stripes in, journal bytes out, losing one disk loses nothing.
+ *
+ *  (1) A stripe is written once, whole, and never again in its lap (rule 9): there is no write hole, and no read before
+ *      a write. `headJ` only grows.
+ *  (2) A member that fails once is out until it is replaced: who is out is written down durably on the survivors
+ *      before anything written later is called durable, so a disk that comes back after a restart is not believed.
+ *  (3) durableJ moves only when fdatasync returned on every member still in.
+ *  (4) CHECKPOINT may move (and the journal before it be overwritten) only after the checkpoint is durable.
+ *
+ *      healthy --member lost--> degraded --member lost--> lost (tape only)
+ *         ^                        |
+ *         +------- rebuilt --------+        without parity: healthy --member lost--> lost
+ *
+ *  Used by one thread, the cache Worker's. Data goes by native address; nothing is allocated for a stripe.
+ */
+import { ptr } from "bun:ffi";
+import {
+  CACHE_DEGRADED,
+  CACHE_HEALTHY,
+  CACHE_IOVECS,
+  CACHE_LOST,
+  CACHE_STATE,
+  PARITY,
+  PARITY_BYTES,
+  RING,
+} from "../../wasm/ring/layout.ts";
+import { IOVEC_BYTES, MEMBER_DATA } from "../../wasm/stripe/layout.ts";
+import { openStripe, type StripeExports } from "../../wasm/stripe/stripe.ts";
+import { assert, present } from "../base/assert.ts";
+import { errorText } from "../base/ffi.ts";
+import type { SharedMemory } from "../base/memory.ts";
+import { formatBytes } from "../base/units.ts";
+import { type CacheListener, cacheEvent } from "./events.ts";
+import {
+  BLOCK_BYTES,
+  CHECKPOINT_AT,
+  type Checkpoint,
+  encodeCheckpoint,
+  encodeSuperblock,
+  fitsIdentity,
+  SUPERBLOCK_AT,
+  SUPERBLOCK_COPY_AT,
+} from "./format.ts";
+import type { Geometry } from "./geometry.ts";
+import type { MemberIo } from "./io.ts";
+import {
+  blankCheckpoints,
+  closeMember,
+  type Member,
+  type MemberState,
+  newMember,
+  openMember,
+} from "./member.ts";
+import { CacheReader, type JournalReader } from "./reader.ts";
+import { Rebuild, type RebuildOutcome } from "./rebuild.ts";
+import { inspectReplacement, type Replacement } from "./replacement.ts";
+import { MemberTable } from "./table.ts";
+
+export type ArrayState = "healthy" | "degraded" | "lost";
+
+/** Where the tape has got to: the next entry that is not on it. */
+export type CheckpointPlace = Omit<Checkpoint, "generation" | "identity">;
+
+export interface MemberHealth {
+  readonly path: string;
+  readonly state: MemberState;
+  readonly cause: string;
+  readonly mode: string;
+  readonly writtenBytes: number;
+  readonly errors: number;
+}
+
+export interface ArrayHealth {
+  readonly state: ArrayState;
+  readonly parity: Geometry["parity"];
+  readonly capacityBytes: number;
+  readonly direct: boolean;
+  readonly headJ: number;
+  readonly durableJ: number;
+  readonly checkpointJ: number;
+  readonly members: readonly MemberHealth[];
+  /** Null: nothing to rebuild. */
+  readonly rebuild: {
+    readonly member: number;
+    readonly doneBytes: number;
+    readonly totalBytes: number;
+  } | null;
+  readonly readErrors: number;
+  readonly reconstructions: number;
+}
+
+/** What `openCacheArray` found and made ready (open.ts). */
+export interface OpenedParts {
+  readonly shared: SharedMemory;
+  readonly geometry: Geometry;
+  readonly members: Member[];
+  readonly arrayId: string;
+  readonly owner: string;
+  readonly generation: number;
+  readonly checkpoint: Checkpoint | null;
+  readonly io: MemberIo;
+  readonly wantDirect: boolean;
+  readonly onEvent: CacheListener;
+}
+
+export class CacheArray implements JournalReader {
+  readonly geometry: Geometry;
+  readonly arrayId: string;
+  readonly owner: string;
+  /** Stripes before it are written, or were skipped. */
+  headJ = 0;
+  /** ... and are on every surviving disk. */
+  durableJ = 0;
+  readonly #shared: SharedMemory;
+  readonly #members: Member[];
+  readonly #kernel: StripeExports;
+  readonly #reader: CacheReader;
+  readonly #table: MemberTable;
+  readonly #io: MemberIo;
+  readonly #wantDirect: boolean;
+  readonly #onEvent: CacheListener;
+  readonly #block = Buffer.alloc(BLOCK_BYTES);
+  readonly #blockAddress = Number(ptr(this.#block));
+  #state: ArrayState = "healthy";
+  #generation: number;
+  #checkpoint: Checkpoint | null;
+  #identity: string;
+  #rebuild: Rebuild | null = null;
+  #started = false;
+
+  constructor(parts: OpenedParts) {
+    this.geometry = parts.geometry;
+    this.arrayId = parts.arrayId;
+    this.owner = parts.owner;
+    this.#shared = parts.shared;
+    this.#members = parts.members;
+    this.#io = parts.io;
+    this.#wantDirect = parts.wantDirect;
+    this.#onEvent = parts.onEvent;
+    this.#generation = parts.generation;
+    this.#checkpoint = parts.checkpoint;
+    this.#identity = parts.checkpoint?.identity ?? "{}";
+    this.#kernel = openStripe(parts.shared.memory);
+    this.#table = new MemberTable(parts.shared);
+    const scratch = { offset: PARITY, bytes: PARITY_BYTES };
+    this.#reader = new CacheReader(parts.shared, parts.geometry, scratch, parts.io);
+    this.#state = this.#stateByCount();
+    const lost = this.#state === "lost";
+    for (const member of this.#members) {
+      // Of a lost array what is left may still be read: the entries' hashes tell what is right.
+      const good = member.state === "good" || (lost && member.plainFd >= 0);
+      this.#table.set(
+        member.index,
+        good ? 0 : Number.POSITIVE_INFINITY,
+        good ? Number.POSITIVE_INFINITY : 0,
+        0,
+      );
+      this.#reader.setMember(member.index, member.plainFd);
+    }
+    this.#publishState();
+  }
+
+  get state(): ArrayState {
+    return this.#state;
+  }
+
+  /** Says where writing begins (a stripe's start): 0 in a new array, after recovery its `resumeJ`. */
+  startAt(J: number): void {
+    assert(J % this.geometry.stripeBytes === 0, "writing begins at a stripe's start");
+    assert(J >= this.headJ, "the journal's head never goes back");
+    this.headJ = J;
+    this.durableJ = J;
+    this.#started = true;
+    const rebuilding = this.#members.find((member) => member.state === "rebuilding");
+    if (rebuilding !== undefined && this.#rebuild === null) this.#beginRebuild(rebuilding);
+  }
+
+  /** Writes whole stripes from the ring. They must lie in one piece there, and follow what was written before.
+   *  false: the array is lost; what of the stripes lies on disk does not count. */
+  writeStripes(firstJ: number, stripeCount: number): boolean {
+    const { stripeBytes, stripBytes, ringBytes, slots, members, parityStrips, stripesMax } = this.geometry;
+    assert(this.#started, "startAt comes first");
+    assert(firstJ >= this.headJ && firstJ % stripeBytes === 0, "a stripe is written once, in order");
+    const inRing = firstJ % ringBytes;
+    assert(stripeCount > 0 && stripeCount <= stripesMax, "too many stripes for one call");
+    assert(inRing + stripeCount * stripeBytes <= ringBytes, "the stripes pass the ring's end");
+    if (this.#state === "lost") return false;
+    const slot = (firstJ / stripeBytes) % slots;
+    const base = this.#shared.base;
+    this.#kernel.prepare(
+      RING + inRing,
+      stripeCount,
+      slot % members,
+      members,
+      stripBytes,
+      parityStrips,
+      this.#unwritableMask(),
+      PARITY,
+      CACHE_IOVECS,
+      base,
+    );
+    const bytes = stripeCount * stripBytes;
+    const offset = MEMBER_DATA + slot * stripBytes;
+    for (let index = 0; index < members; index++) {
+      const member = present(this.#members[index], "member");
+      if (member.state !== "good" && member.state !== "rebuilding") continue;
+      const iovecs = base + CACHE_IOVECS + index * stripeCount * IOVEC_BYTES;
+      const wrote = this.#io.pwritev(index, member.fd, iovecs, stripeCount, offset);
+      if (wrote === bytes) member.writtenBytes += bytes;
+      else if (
+        !this.#drop(member, wrote < 0 ? errorText(wrote) : `wrote ${wrote} of ${bytes} bytes`, "write")
+      )
+        return false;
+    }
+    this.headJ = firstJ + stripeCount * stripeBytes;
+    return true;
+  }
+
+  /** Makes everything written durable. false: the array is lost. */
+  sync(): boolean {
+    if (this.#state === "lost") return false;
+    for (let index = 0; index < this.#members.length; index++) {
+      const member = present(this.#members[index], "member");
+      if (member.state !== "good" && member.state !== "rebuilding") continue;
+      const result = this.#io.fdatasync(index, member.fd);
+      if (result < 0 && !this.#drop(member, errorText(result), "sync")) return false;
+    }
+    this.durableJ = this.headJ;
+    return true;
+  }
+
+  read(J: number, bytes: number, address: number): number {
+    return this.#reader.read(J, bytes, address);
+  }
+
+  readWithout(member: number, J: number, bytes: number, address: number): number {
+    return this.#reader.readWithout(member, J, bytes, address);
+  }
+
+  /** Opaque JSON (at most 2 KiB as UTF-8) that goes into the next checkpoint. */
+  setImageIdentity(identity: string): void {
+    assert(fitsIdentity(identity), "the image's identity is too long for a checkpoint");
+    this.#identity = identity;
+  }
+
+  /** Writes the place down on every member and syncs them: everything written before is durable too.
+   *  Only after `true` may the journal before `place.J` be overwritten. */
+  writeCheckpoint(place: CheckpointPlace): boolean {
+    if (this.#state === "lost") return false;
+    const generation = (this.#checkpoint?.generation ?? 0) + 1;
+    const { J, sequence, image, position } = place;
+    const checkpoint = { generation, J, sequence, image, position, identity: this.#identity };
+    encodeCheckpoint(checkpoint, this.arrayId, this.#block);
+    const at = present(CHECKPOINT_AT[generation % 2], "checkpoint slot");
+    for (const member of this.#members) {
+      if (member.state !== "good" && member.state !== "rebuilding") continue;
+      const wrote = this.#io.pwrite(member.index, member.plainFd, this.#blockAddress, BLOCK_BYTES, at);
+      if (wrote !== BLOCK_BYTES) {
+        if (!this.#drop(member, wrote < 0 ? errorText(wrote) : "short write", "checkpoint")) return false;
+        encodeCheckpoint(checkpoint, this.arrayId, this.#block);
+      }
+    }
+    if (!this.sync()) return false;
+    this.#checkpoint = checkpoint;
+    return true;
+  }
+
+  /** The newest checkpoint that is durable; null: none was ever written. */
+  readCheckpoint(): Checkpoint | null {
+    return this.#checkpoint;
+  }
+
+  /** Takes a member out, as if its disk had failed. */
+  failMember(index: number, cause = "taken out"): void {
+    const member = present(this.#members[index], "member");
+    if (member.state === "good" || member.state === "rebuilding") this.#drop(member, cause, "order");
+  }
+
+  /** Puts another disk (new, empty, or the array's own old one) in the place of a lost member; then call `rebuildStep`
+   *  until it is done. New stripes go to it at once. */
+  replaceMember(index: number, path: string): Replacement {
+    const old = this.#members[index];
+    if (old === undefined) return { kind: "refused", path, reason: `there is no member ${index}` };
+    if (this.geometry.parityStrips === 0 || this.#state === "lost")
+      return { kind: "refused", path, reason: "nothing is left to rebuild it from" };
+    if (old.state === "good" || old.state === "rebuilding")
+      return { kind: "refused", path, reason: `member ${index} (${old.path}) is in use` };
+    const refusal = inspectReplacement(path, index, this.arrayId, this.#members);
+    if (refusal !== null) return refusal;
+    closeMember(old);
+    const member = newMember(index, path);
+    const trouble = openMember(member, this.geometry, this.#wantDirect, this.#shared.base + PARITY);
+    if (trouble !== "" || blankCheckpoints(member) < 0) {
+      closeMember(member);
+      return { kind: "refused", path, reason: trouble === "" ? "cannot be written" : trouble };
+    }
+    member.state = "rebuilding";
+    member.cause = "being rebuilt";
+    this.#members[index] = member;
+    this.#table.set(index, Number.POSITIVE_INFINITY, 0, 0);
+    this.#table.countReplacement(index);
+    this.#reader.setMember(index, member.plainFd);
+    if (this.#started) this.#beginRebuild(member);
+    if (!this.#writeSuperblocks()) return { kind: "refused", path, reason: "the array was lost meanwhile" };
+    return { kind: "rebuilding", path };
+  }
+
+  /** Rebuilds a slice of the member being rebuilt. */
+  rebuildStep(): RebuildOutcome {
+    const rebuild = this.#rebuild;
+    if (rebuild === null || this.#state === "lost") return "idle";
+    const outcome = rebuild.step();
+    const member = rebuild.member;
+    if (outcome === "failed") {
+      this.#drop(member, rebuild.cause, "rebuild");
+    } else if (outcome === "done") {
+      // Its strips must be durable before the superblocks call it good.
+      const result = this.#io.fdatasync(member.index, member.fd);
+      if (result < 0) {
+        this.#drop(member, errorText(result), "sync");
+        return "failed";
+      }
+      this.#rebuild = null;
+      member.state = "good";
+      member.cause = "";
+      if (!this.#writeSuperblocks() || member.state !== "good") return "failed";
+      this.#table.set(member.index, 0, Number.POSITIVE_INFINITY, 0);
+      this.#state = this.#stateByCount();
+      this.#publishState();
+      const evidence = { member: member.index, path: member.path, unreadableBytes: rebuild.unreadableBytes };
+      if (rebuild.unreadableBytes > 0)
+        this.#tell(
+          "alarm",
+          "rebuildUnreadable",
+          `${rebuild.unreadableBytes} bytes of ${member.path} could not be rebuilt`,
+          evidence,
+        );
+      if (this.#state === "healthy")
+        this.#tell("info", "cacheHealthy", `the cache is whole again: ${member.path} is rebuilt`, evidence);
+    }
+    return outcome;
+  }
+
+  health(): ArrayHealth {
+    const { parity, cacheBytes, stripBytes } = this.geometry;
+    const rebuild = this.#rebuild;
+    return {
+      state: this.#state,
+      parity,
+      capacityBytes: cacheBytes,
+      direct: this.#members.every((member) => member.direct || member.state === "missing"),
+      headJ: this.headJ,
+      durableJ: this.durableJ,
+      checkpointJ: this.#checkpoint?.J ?? 0,
+      members: this.#members.map(({ path, state, cause, mode, writtenBytes, errors }) => {
+        return { path, state, cause, mode, writtenBytes, errors };
+      }),
+      rebuild:
+        rebuild === null
+          ? null
+          : {
+              member: rebuild.member.index,
+              doneBytes: rebuild.doneBytes,
+              totalBytes: rebuild.slotsTotal * stripBytes,
+            },
+      readErrors: this.#reader.readErrors,
+      reconstructions: this.#reader.reconstructions,
+    };
+  }
+
+  /** One line for the operator. */
+  describe(): string {
+    const { members, parity, stripBytes, cacheBytes } = this.geometry;
+    const shape = `${members} members, parity ${parity}, strips of ${stripBytes / 1024} KiB, ${formatBytes(cacheBytes)} of journal`;
+    const each = this.#members.map((member) => {
+      return `${member.path} (${member.state === "good" ? member.mode : `${member.state}: ${member.cause}`})`;
+    });
+    return `${this.#state}; ${shape}; ${each.join(", ")}`;
+  }
+
+  close(): void {
+    for (const member of this.#members) closeMember(member);
+  }
+
+  /** Writes who is in and who is out on every member still in, durably. false: the array was lost over it. */
+  writeMembership(): boolean {
+    return this.#writeSuperblocks();
+  }
+
+  #beginRebuild(member: Member): void {
+    const { stripeBytes, slots } = this.geometry;
+    this.#table.set(member.index, this.headJ, Number.POSITIVE_INFINITY, 0);
+    const written = Math.min(slots, this.headJ / stripeBytes);
+    const kernel = this.#kernel;
+    this.#rebuild = new Rebuild(
+      this.#shared,
+      this.geometry,
+      kernel,
+      this.#io,
+      this.#table,
+      this.#members,
+      member,
+      written,
+    );
+    this.#tell("info", "rebuildStarted", `${member.path} is being rebuilt`, {
+      member: member.index,
+      path: member.path,
+    });
+  }
+
+  /** Bits of the members whose strips are not to be believed after a restart. */
+  #outMask(): number {
+    let mask = 0;
+    for (const member of this.#members) if (member.state !== "good") mask |= 1 << member.index;
+    return mask;
+  }
+
+  #unwritableMask(): number {
+    let mask = 0;
+    for (let index = 0; index < this.#members.length; index++) {
+      const state = this.#members[index]?.state;
+      if (state !== "good" && state !== "rebuilding") mask |= 1 << index;
+    }
+    return mask;
+  }
+
+  #stateByCount(): ArrayState {
+    let out = 0;
+    for (const member of this.#members) if (member.state !== "good") out++;
+    return out === 0 ? "healthy" : out <= this.geometry.parityStrips ? "degraded" : "lost";
+  }
+
+  #publishState(): void {
+    const word =
+      this.#state === "healthy" ? CACHE_HEALTHY : this.#state === "degraded" ? CACHE_DEGRADED : CACHE_LOST;
+    Atomics.store(this.#shared.words, CACHE_STATE / 4, word);
+  }
+
+  /** false: the array is lost now. */
+  #drop(member: Member, cause: string, during: string): boolean {
+    member.errors++;
+    member.cause = cause;
+    member.state = "failed";
+    if (this.#rebuild?.member === member) this.#rebuild = null;
+    this.#table.setRebuilt(member.index, 0);
+    // What it acknowledged before the last sync may still help a reader; nothing after it may.
+    this.#table.setGoodBefore(member.index, this.durableJ);
+    const evidence = { member: member.index, path: member.path, cause, during, headJ: this.headJ };
+    this.#tell("alarm", "memberLost", `the cache lost ${member.path}: ${cause}`, evidence);
+    const before = this.#state;
+    this.#state = this.#stateByCount();
+    const survived = this.#writeSuperblocks();
+    this.#publishState();
+    if (before !== "lost" && this.#state === "lost")
+      this.#tell("alarm", "cacheLost", "the cache is lost: data goes to tape only", evidence);
+    else if (this.#state === "degraded")
+      this.#tell("warning", "cacheDegraded", "the cache goes on without redundancy", evidence);
+    return survived && this.#state !== "lost";
+  }
+
+  #writeSuperblocks(): boolean {
+    this.#generation++;
+    const generation = this.#generation;
+    for (const member of this.#members) {
+      if (member.state !== "good" && member.state !== "rebuilding") continue;
+      const { members, parity, stripBytes, cacheBytes } = this.geometry;
+      encodeSuperblock(
+        {
+          arrayId: this.arrayId,
+          owner: this.owner,
+          memberIndex: member.index,
+          members,
+          parity,
+          stripBytes,
+          cacheBytes,
+          generation,
+          outMask: this.#outMask(),
+          rebuilding: member.state === "rebuilding",
+        },
+        this.#block,
+      );
+      // One copy is whole at any time.
+      const trouble = this.#putDurably(member, SUPERBLOCK_AT) || this.#putDurably(member, SUPERBLOCK_COPY_AT);
+      // Dropping writes the superblocks anew, with a newer generation: this round is over then.
+      if (trouble !== 0) return this.#drop(member, errorText(trouble), "superblock");
+    }
+    return this.#state !== "lost";
+  }
+
+  #putDurably(member: Member, at: number): number {
+    const wrote = this.#io.pwrite(member.index, member.plainFd, this.#blockAddress, BLOCK_BYTES, at);
+    if (wrote < 0) return wrote;
+    return Math.min(0, this.#io.fdatasync(member.index, member.plainFd));
+  }
+
+  #tell(...event: Parameters<typeof cacheEvent>): void {
+    this.#onEvent(cacheEvent(...event));
+  }
+}

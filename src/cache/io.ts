@@ -1,0 +1,31 @@
+/** @module The port between the cache and its members' files: the system calls that touch data, so that tests can
+ *  make any of them fail. Results are bytes or -errno. `member` says whose call it is; the system ignores it. */
+import { checked, EINTR, libc, preadFully, pwriteFully } from "../base/ffi.ts";
+
+export interface MemberIo {
+  pwritev(member: number, fd: number, iovecsAddress: number, iovecCount: number, offset: number): number;
+  pwrite(member: number, fd: number, address: number, bytes: number, offset: number): number;
+  pread(member: number, fd: number, address: number, bytes: number, offset: number): number;
+  fdatasync(member: number, fd: number): number;
+}
+
+export const systemIo: MemberIo = {
+  pwritev(_member, fd, iovecsAddress, iovecCount, offset) {
+    for (;;) {
+      const wrote = checked(libc.pwritev(fd, iovecsAddress, iovecCount, offset));
+      if (wrote !== -EINTR) return wrote;
+    }
+  },
+  pwrite(_member, fd, address, bytes, offset) {
+    return pwriteFully(fd, address, bytes, offset);
+  },
+  pread(_member, fd, address, bytes, offset) {
+    return preadFully(fd, address, bytes, offset);
+  },
+  fdatasync(_member, fd) {
+    for (;;) {
+      const result = checked(libc.fdatasync(fd));
+      if (result !== -EINTR) return result;
+    }
+  },
+};

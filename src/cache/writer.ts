@@ -1,0 +1,146 @@
+/** @module The cache Worker's loop, one step at a time: the journal's first reader.
+ *
+ *  (1) Only whole stripes are written, each once, in order: CACHED is always at a stripe's start (rule 9).
+ *  (2) The head never passes CHECKPOINT + cacheBytes: what is not on tape is not overwritten (rule 10).
+ *  (3) CHECKPOINT <= ON_TAPE, and it moves only after the checkpoint is durable.
+ *  (4) DURABLE moves only after fdatasync returned on every surviving member.
+ *  (5) When the array is lost no cursor moves any more: nothing is called cached that is not. The ring's other side
+ *      sees CACHE_LOST and goes on with tape only.
+ *
+ *  The Worker around it sleeps when there is nothing to do and wakes others: this class only decides and writes.
+ */
+
+import {
+  CACHE_WRITTEN_BYTES,
+  CACHED,
+  CHECKPOINT,
+  DURABLE,
+  ON_TAPE,
+  RECEIVED,
+  WANT_DURABLE,
+} from "../../wasm/ring/layout.ts";
+import { assert } from "../base/assert.ts";
+import { MIB } from "../base/units.ts";
+import type { CacheArray, CheckpointPlace } from "./array.ts";
+
+const CHECKPOINT_EVERY_BYTES = 64 * MIB;
+
+/** Cursors of the ring (wasm/ring): journal offsets as numbers. */
+export interface Cursors {
+  get(at: number): number;
+  set(at: number, value: number): void;
+}
+
+/** Fills in the next entry that is not on tape; false: the drive's Worker is changing it just now, ask again.
+ *  `J` must be an entry's start and `sequence` that entry's number, as one pair. */
+export type TapePlace = (into: { -readonly [K in keyof CheckpointPlace]: CheckpointPlace[K] }) => boolean;
+
+export interface WriterStep {
+  /** Nothing to do until RECEIVED reaches this; Infinity: only another cursor or an order can bring work. */
+  readonly waitFor: number;
+}
+
+export interface CacheWriterOptions {
+  readonly array: CacheArray;
+  readonly cursors: Cursors;
+  readonly tapePlace: TapePlace;
+  /** Bytes written so far, for people: an f64 in the control page. */
+  readonly figures?: Float64Array;
+}
+
+export class CacheWriter {
+  readonly #array: CacheArray;
+  readonly #cursors: Cursors;
+  readonly #tapePlace: TapePlace;
+  readonly #figures: Float64Array | undefined;
+  readonly #checkpointEveryBytes: number;
+  readonly #place = { J: 0, sequence: 0, image: 0, position: 0 };
+  readonly #idle = { waitFor: 0 };
+  #checkpointAsked = false;
+
+  /** CACHED and DURABLE begin at `startJ`, CHECKPOINT where the array's checkpoint is (or at `startJ` in a new one). */
+  constructor(options: CacheWriterOptions, startJ: number) {
+    this.#array = options.array;
+    this.#cursors = options.cursors;
+    this.#tapePlace = options.tapePlace;
+    this.#figures = options.figures;
+    const { cacheBytes } = options.array.geometry;
+    this.#checkpointEveryBytes = Math.min(CHECKPOINT_EVERY_BYTES, cacheBytes / 8);
+    const checkpointJ = options.array.readCheckpoint()?.J ?? startJ;
+    assert(startJ - checkpointJ <= cacheBytes, "the head stands past what the checkpoint protects");
+    if (options.array.state !== "lost") options.array.startAt(startJ);
+    this.#cursors.set(CACHED, startJ);
+    this.#cursors.set(DURABLE, startJ);
+    this.#cursors.set(CHECKPOINT, checkpointJ);
+  }
+
+  /** The next step writes a checkpoint (orderly stop, end of recovery, change of image). */
+  askCheckpoint(): void {
+    this.#checkpointAsked = true;
+  }
+
+  /** JSON that goes into the next checkpoint, which is asked for hereby. */
+  setImageIdentity(identity: string): void {
+    this.#array.setImageIdentity(identity);
+    this.#checkpointAsked = true;
+  }
+
+  /** Does one piece of work: a barrier's sync first, then a checkpoint that is due, then stripes, then a slice of a
+   *  rebuild. The result object is the same every time. */
+  step(): "worked" | WriterStep {
+    const { stripeBytes, cacheBytes, ringBytes, stripesMax } = this.#array.geometry;
+    if (this.#array.state === "lost") return this.#wait(Number.POSITIVE_INFINITY);
+    const cached = this.#cursors.get(CACHED);
+    const checkpoint = this.#cursors.get(CHECKPOINT);
+    const wantDurable = this.#cursors.get(WANT_DURABLE);
+    const durable = this.#cursors.get(DURABLE);
+    if (
+      wantDurable > durable &&
+      cached > durable &&
+      cached >= Math.min(wantDurable, durable + cacheBytes / 8)
+    ) {
+      if (this.#array.sync()) this.#cursors.set(DURABLE, this.#array.durableJ);
+      return "worked";
+    }
+    const room = Math.floor((checkpoint + cacheBytes - cached) / stripeBytes);
+    const tapeMoved = this.#cursors.get(ON_TAPE) - checkpoint;
+    const due = tapeMoved >= this.#checkpointEveryBytes || (room <= 0 && tapeMoved > 0);
+    if ((due || this.#checkpointAsked) && this.#writeCheckpoint(checkpoint)) return "worked";
+    const whole = Math.floor((this.#cursors.get(RECEIVED) - cached) / stripeBytes);
+    const toRingEnd = (ringBytes - (cached % ringBytes)) / stripeBytes;
+    const stripes = Math.min(whole, room, toRingEnd, stripesMax);
+    if (stripes > 0) {
+      if (!this.#array.writeStripes(cached, stripes)) return "worked";
+      this.#cursors.set(CACHED, cached + stripes * stripeBytes);
+      this.#count(stripes * stripeBytes);
+      // One slice between stripes, so that a rebuild ends even under full load.
+      this.#array.rebuildStep();
+      return "worked";
+    }
+    if (this.#array.rebuildStep() === "worked") return "worked";
+    return this.#wait(room > 0 ? cached + stripeBytes : Number.POSITIVE_INFINITY);
+  }
+
+  #wait(J: number): WriterStep {
+    this.#idle.waitFor = J;
+    return this.#idle;
+  }
+
+  /** false: there was no place to be had, or none worth writing down. */
+  #writeCheckpoint(checkpointJ: number): boolean {
+    if (!this.#tapePlace(this.#place)) return false;
+    if (this.#place.J < checkpointJ) return false;
+    this.#checkpointAsked = false;
+    if (this.#array.writeCheckpoint(this.#place)) {
+      this.#cursors.set(DURABLE, this.#array.durableJ);
+      this.#cursors.set(CHECKPOINT, this.#place.J);
+    }
+    return true;
+  }
+
+  #count(bytes: number): void {
+    const figures = this.#figures;
+    if (figures !== undefined)
+      figures[CACHE_WRITTEN_BYTES / 8] = (figures[CACHE_WRITTEN_BYTES / 8] ?? 0) + bytes;
+  }
+}
