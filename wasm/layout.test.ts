@@ -5,7 +5,10 @@ import * as layout from "./ring/layout.ts";
 
 test("layout: no two control words share a 64-byte line, and areas do not overlap", () => {
   const control = Object.entries(layout)
-    .filter(([name, at]) => at >= layout.CONTROL && at < layout.CONTROL_END && name !== "CONTROL" && name !== "CONTROL_END")
+    .filter(
+      ([name, at]) =>
+        at >= layout.CONTROL && at < layout.CONTROL_END && name !== "CONTROL" && name !== "CONTROL_END",
+    )
     .filter(([, at]) => at >= layout.CONTROL)
     .map(([name, at]) => ({ name, at }));
   const seen = new Map<number, string>();

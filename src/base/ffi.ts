@@ -1,7 +1,7 @@
 /** @module libc through bun:ffi: the few calls that the data plane needs. All may block their thread.
  *  Addresses are native addresses as numbers (exact below 2^53). Errors come back as -errno, as in the kernel's own
  *  interface: no exceptions on the data path, no reading of errno twice. */
-import { FFIType, dlopen, read } from "bun:ffi";
+import { dlopen, FFIType, read } from "bun:ffi";
 
 const { i32, u32, i64_fast, u64_fast, ptr, cstring } = {
   i32: FFIType.i32,

@@ -48,7 +48,8 @@ export class MailboxSender {
   pump(): void {
     if (this.queue.length === 0 || Atomics.load(this.words, SENT) !== Atomics.load(this.words, READ)) return;
     const encoded = new TextEncoder().encode(this.queue.shift()!);
-    if (encoded.length > this.bytes.length) throw new Error(`order of ${encoded.length} bytes exceeds the mailbox`);
+    if (encoded.length > this.bytes.length)
+      throw new Error(`order of ${encoded.length} bytes exceeds the mailbox`);
     this.bytes.set(encoded);
     this.words[LENGTH] = encoded.length;
     Atomics.add(this.words, SENT, 1);

@@ -3,11 +3,12 @@
  *  (1) Every cursor has one writing thread (wasm/ring/layout.ts says which); all others only read it.
  *  (2) A thread that sleeps says so first and looks again afterwards; whoever makes progress looks at the flag
  *      after it stored the progress: one of the two always sees the other, so no wake-up is lost. */
-import * as at from "../../../wasm/ring/layout.ts";
-import { type RingExports, openRing } from "../../../wasm/ring/ring.ts";
-import { libc } from "../../base/ffi.ts";
+
 import { ptr } from "bun:ffi";
-import { type SharedMemory, createSharedMemory, viewSharedMemory } from "../../base/memory.ts";
+import * as at from "../../../wasm/ring/layout.ts";
+import { openRing, type RingExports } from "../../../wasm/ring/ring.ts";
+import { libc } from "../../base/ffi.ts";
+import { createSharedMemory, type SharedMemory, viewSharedMemory } from "../../base/memory.ts";
 
 export interface DeviceGeometry {
   readonly ringBytes: number;
@@ -43,7 +44,8 @@ export class DeviceMemory {
     ring.set(at.RING_BYTES, geometry.ringBytes);
     ring.set(at.STRIPE_BYTES, geometry.stripeBytes);
     ring.set(at.CACHE_BYTES, geometry.cacheBytes);
-    for (const word of [at.COUPLED, at.FRONT_EVENTFD, at.CACHE_EVENTFD, at.DRIVE_EVENTFD]) shared.words[word / 4] = -1;
+    for (const word of [at.COUPLED, at.FRONT_EVENTFD, at.CACHE_EVENTFD, at.DRIVE_EVENTFD])
+      shared.words[word / 4] = -1;
     return new DeviceMemory(shared);
   }
 

@@ -44,7 +44,10 @@ export class OrderMailbox {
     return this.view.getInt32(at.ORDER_TRANSFERRED, true);
   }
   get sense(): Uint8Array {
-    return this.bytes.subarray(at.ORDER_SENSE, at.ORDER_SENSE + this.view.getInt32(at.ORDER_SENSE_BYTES, true));
+    return this.bytes.subarray(
+      at.ORDER_SENSE,
+      at.ORDER_SENSE + this.view.getInt32(at.ORDER_SENSE_BYTES, true),
+    );
   }
   get position(): number {
     return this.view.getFloat64(at.ORDER_POSITION, true);

@@ -14,7 +14,7 @@
 import * as at from "../../../wasm/ring/layout.ts";
 import type { Sense } from "../../scsi/sense.ts";
 import type { TapeMedium, TapePort } from "../../scsi/unit/ports.ts";
-import { TapePosition, completeReadPosition } from "../../scsi/unit/tape-position.ts";
+import { completeReadPosition, TapePosition } from "../../scsi/unit/tape-position.ts";
 import { earlyWarningSense, volumeOverflowSense } from "../../scsi/unit/tape-sense.ts";
 import { STATUS_CHECK_CONDITION, STATUS_GOOD, STATUS_TASK_ABORTED, type Task } from "../../scsi/unit/task.ts";
 import {
@@ -24,11 +24,11 @@ import {
   COMMAND_WRITE,
   COMMAND_WRITE_UNBUFFERED,
   type Marks,
+  mayAcknowledge,
   REPORT,
   WAIT_BOTH,
   WAIT_DURABLE,
   WAIT_ON_TAPE,
-  mayAcknowledge,
 } from "../acknowledge.ts";
 import type { DeviceMemory } from "./device-memory.ts";
 import { OrderMailbox } from "./order.ts";
@@ -173,7 +173,13 @@ export class TeePort implements TapePort {
   }
 
   unload(): void {
-    Object.assign(this.medium, { loaded: false, present: false, barcode: "", serial: "", writeProtected: false });
+    Object.assign(this.medium, {
+      loaded: false,
+      present: false,
+      barcode: "",
+      serial: "",
+      writeProtected: false,
+    });
     this.position = this.fileNumber = 0;
   }
 
@@ -189,7 +195,10 @@ export class TeePort implements TapePort {
   /** Puts a barrier behind what was received, so that `settled` comes true; repeated calls do nothing more. */
   requestSettled(): void {
     if (this.waiting.length > 0 || this.published.length > 0) return;
-    if (this.device.get(at.ON_TAPE) >= this.device.get(at.RECEIVED) || this.barrierEnd === this.device.get(at.RECEIVED))
+    if (
+      this.device.get(at.ON_TAPE) >= this.device.get(at.RECEIVED) ||
+      this.barrierEnd === this.device.get(at.RECEIVED)
+    )
       return;
     if (this.appendFilemarks(0, at.FLAG_SYNCHRONIZE)) this.barrierEnd = this.device.get(at.RECEIVED);
   }
@@ -227,7 +236,8 @@ export class TeePort implements TapePort {
 
   /** Milliseconds until time alone lets something happen; Infinity: nothing waits for time. */
   waitsMs(): number {
-    if (this.published.length === 0 || this.device.word(at.FLOW) !== at.FLOW_REDUCED) return Number.POSITIVE_INFINITY;
+    if (this.published.length === 0 || this.device.word(at.FLOW) !== at.FLOW_REDUCED)
+      return Number.POSITIVE_INFINITY;
     return Math.max(0, this.nextGoodMs - this.settings.nowMs());
   }
 
@@ -241,7 +251,7 @@ export class TeePort implements TapePort {
       const bytes = at.ENTRY_HEADER_BYTES + Math.ceil(task.outBytes / at.ENTRY_ALIGN) * at.ENTRY_ALIGN;
       const J = this.device.ring.reserve(bytes);
       if (J < 0) {
-        this.wantRoom(bytes);
+        this.wantPlace(bytes);
         return;
       }
       this.promisedBytes = Math.max(0, this.promisedBytes - bytes);
@@ -353,7 +363,7 @@ export class TeePort implements TapePort {
         task.complete(STATUS_TASK_ABORTED);
         continue;
       }
-      const refusal = operation === "write" || operation === "writeFilemarks" ? this.refusal() : this.refusalOfMove();
+      const refusal = operation === "writeFilemarks" ? this.refusal() : this.refusalOfMove();
       if (refusal !== null && operation !== "readPosition") {
         this.waiting.shift();
         task.completeWithSense(refusal);
@@ -398,7 +408,7 @@ export class TeePort implements TapePort {
     if (this.padOwed) return false;
     const J = ring.reserve(at.ENTRY_HEADER_BYTES);
     if (J < 0) {
-      this.wantRoom(at.ENTRY_HEADER_BYTES);
+      this.wantPlace(at.ENTRY_HEADER_BYTES);
       return false;
     }
     const nowMs = this.settings.nowMs();
@@ -429,7 +439,8 @@ export class TeePort implements TapePort {
   private pad(): void {
     const end = this.device.ring.padToStripe(this.image, this.position, this.settings.nowMs());
     if (end < 0) {
-      this.wantRoom(this.device.get(at.STRIPE_BYTES));
+      const stripeBytes = this.device.get(at.STRIPE_BYTES);
+      this.wantRoom(stripeBytes - (this.device.get(at.RECEIVED) % stripeBytes));
       return;
     }
     this.padOwed = false;
@@ -497,7 +508,8 @@ export class TeePort implements TapePort {
       this.fileNumber = orders.fileNumber;
       this.mustPosition = false;
     }
-    if (orders.remainingBytes >= 0) this.remainingBytes = this.medium.remainingBytes = orders.remainingBytes;
+    this.remainingBytes = this.remainingAfter(operation);
+    this.medium.remainingBytes = this.remainingBytes;
     const good = orders.status === STATUS_GOOD;
     if (operation === "unload" && good) this.medium.loaded = false;
     if (operation === "load" && good) this.medium.loaded = true;
@@ -512,6 +524,13 @@ export class TeePort implements TapePort {
     else if (orders.status === at.ORDER_UNREACHABLE) task.completeWithSense(hardwareFailure);
     else task.complete(orders.status);
     return true;
+  }
+
+  /** What fits behind the host's position. Drives tell it for end of data, so in mid-tape it is a lower bound. */
+  private remainingAfter(operation: string): number {
+    if (this.position === 0) return this.medium.capacityBytes;
+    if (operation === "read") return Math.max(0, this.remainingBytes - this.orders.transferredBytes);
+    return this.orders.remainingBytes >= 0 ? this.orders.remainingBytes : this.remainingBytes;
   }
 
   private halfOf(task: Task): number {
@@ -595,8 +614,15 @@ export class TeePort implements TapePort {
     return true;
   }
 
+  /** Room for a contiguous place: what is left of the ring's end before it is lost to a PAD. */
+  private wantPlace(bytes: number): void {
+    const left = this.device.ringBytes - (this.device.get(at.RESERVED) % this.device.ringBytes);
+    this.wantRoom(bytes > left ? left + bytes : bytes);
+  }
+
   private wantRoom(bytes: number): void {
-    this.device.set(at.WANT_ROOM, bytes);
+    const wanted = this.device.get(at.WANT_ROOM);
+    if (wanted === 0 || bytes < wanted) this.device.set(at.WANT_ROOM, bytes);
     // The mark may have moved before it was asked for (device-memory, invariant 2).
     if (this.device.ring.room() >= bytes) this.again = true;
   }

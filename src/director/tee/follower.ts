@@ -1,0 +1,331 @@
+/** @module The drive's reader of a journal: carries out entry after entry on the drive that it was given, and keeps
+ *  the marks TAKEN and ON_TAPE (DESIGN "one journal, two readers", rules 1 to 4).
+ *
+ *  (1) TAKEN moves after the drive answered GOOD; ON_TAPE only by the drive's own word: its READ POSITION, or a
+ *      synchronising WRITE FILEMARKS.
+ *  (2) Entries are carried out in order, each at the position that it names; a write is never repeated.
+ *  (3) Behind an error nothing more is carried out: the director decides (607).
+ *  (4) An order of the host is carried out when everything received before it was, and was confirmed. */
+import * as at from "../../../wasm/ring/layout.ts";
+import type { DriveOutcome, TapeDrive } from "../../device/tape-drive.ts";
+import { READ_6 } from "../../scsi/opcodes.ts";
+import type { DeviceMemory } from "./device-memory.ts";
+import { type CacheReadPort, type EntryView, JournalReader } from "./journal-reader.ts";
+import { OrderMailbox } from "./order.ts";
+
+export interface FollowerSettings {
+  /** The drive is asked what is on the medium after this many bytes (rule 3). */
+  readonly confirmEveryBytes: number;
+  readonly nowMs: () => number;
+  /** Tells the drive when the next block was there for it; drives without such a figure ignore it. */
+  readonly dataAvailableSince?: (ms: number) => void;
+}
+
+export type FollowStep = "worked" | "idle" | "failed";
+
+/** What the drive said when it failed: the director's evidence. */
+export interface FollowFailure {
+  readonly operation: string;
+  readonly outcome: DriveOutcome | "journalUnreadable";
+  readonly sense: Uint8Array;
+  readonly text: string;
+  readonly J: number;
+  readonly position: number;
+}
+
+const UNCONFIRMED_MAX = 16384;
+const IDLE_CONFIRM_MS = 20;
+const INVALID_POSITION_SYNC_MS = 500;
+
+export class Follower {
+  failure: FollowFailure | null = null;
+  /** Set once when the reader takes from the ring again after it was demoted. */
+  caughtUp = false;
+  readonly reader: JournalReader;
+
+  private readonly orders: OrderMailbox;
+  private J: number;
+  /** Where the drive stands; -1: not known. */
+  private position: number;
+  private readonly endJ = new Float64Array(UNCONFIRMED_MAX);
+  private readonly endPosition = new Float64Array(UNCONFIRMED_MAX);
+  private unconfirmedFirst = 0;
+  private unconfirmed = 0;
+  private bytesSinceConfirm = 0;
+  private idleSinceMs = -1;
+  private positionUsable = true;
+
+  constructor(
+    private readonly device: DeviceMemory,
+    private readonly drive: TapeDrive,
+    cache: CacheReadPort | null,
+    private readonly settings: FollowerSettings,
+    start: { readonly fromJ: number; readonly position: number },
+  ) {
+    this.reader = new JournalReader(device, cache);
+    this.orders = new OrderMailbox(device);
+    this.J = start.fromJ;
+    this.position = start.position;
+    device.set(at.DRIVE_POSITION, Math.max(0, start.position));
+    if (device.word(at.FOLLOWER) === at.FOLLOWER_RING) device.set(at.TAKEN, this.J);
+  }
+
+  /** J up to which a sleeping Worker has nothing to do. */
+  get waitsFor(): number {
+    return this.J;
+  }
+
+  get takesFromDisk(): boolean {
+    return this.device.word(at.FOLLOWER) === at.FOLLOWER_DISK;
+  }
+
+  /** Milliseconds after which it wants to look again though nobody wakes it. */
+  get waitsMs(): number {
+    if (this.takesFromDisk) return 5;
+    return this.unconfirmed > 0 ? IDLE_CONFIRM_MS : 1000;
+  }
+
+  /** Carries out one entry or one order. */
+  step(): FollowStep {
+    if (this.failure !== null) return "failed";
+    const { device } = this;
+    if (this.takesFromDisk) this.promote();
+    const received = device.get(at.RECEIVED);
+    if (this.J >= received) {
+      if (this.orders.pending) return this.carryOutOrder();
+      return this.whenIdle();
+    }
+    this.idleSinceMs = -1;
+    switch (this.reader.read(this.J, true)) {
+      case "end":
+        return "idle";
+      case "unreadable":
+        // Demoted and not cached yet: it will be.
+        if (this.takesFromDisk && this.J + at.ENTRY_HEADER_BYTES > device.get(at.CACHED)) return "idle";
+        if (this.takesFromDisk && device.get(at.RECEIVED) - this.J < device.ringBytes)
+          return this.waitForCache();
+        return this.fail("read the journal", "journalUnreadable", this.reader.unreadableText);
+      default:
+        return this.carryOut(this.reader.entry);
+    }
+  }
+
+  /** The entry's end is not cached yet and its start is gone from the ring: the cache Worker is at it. */
+  private waitForCache(): FollowStep {
+    const entryBytes = this.reader.entry.J === this.J ? this.reader.entry.entryBytes : at.ENTRY_HEADER_BYTES;
+    if (this.J + entryBytes > this.device.get(at.CACHED)) return "idle";
+    return this.fail("read the journal", "journalUnreadable", this.reader.unreadableText);
+  }
+
+  private promote(): void {
+    const { device } = this;
+    const lag = device.get(at.RECEIVED) - this.J;
+    if (lag > device.ringBytes / 4 && this.J + at.ENTRY_HEADER_BYTES <= device.get(at.CACHED)) return;
+    if (device.ring.claim(this.J) !== 1) return;
+    this.reader.forget();
+    this.caughtUp = true;
+  }
+
+  private carryOut(entry: EntryView): FollowStep {
+    const end = entry.J + entry.entryBytes;
+    if (entry.kind === at.KIND_BLOCK) {
+      if (!this.standAt(entry.position)) return "failed";
+      this.settings.dataAvailableSince?.(entry.receivedMs);
+      const address = this.device.shared.base + entry.memoryAt + at.ENTRY_HEADER_BYTES;
+      const step = entry.blockBytes > 0 ? entry.blockBytes : entry.dataBytes;
+      for (let done = 0; done < entry.dataBytes; done += step) {
+        const outcome = this.drive.write(address + done, step);
+        if (outcome !== "good" && outcome !== "earlyWarning") return this.fail("write", outcome);
+        this.position++;
+      }
+      this.remember(entry);
+      this.device.addFigure(at.DRIVE_BYTES, entry.dataBytes);
+      this.bytesSinceConfirm += entry.dataBytes;
+      this.device.set(at.DRIVE_BLOCKS, this.device.get(at.DRIVE_BLOCKS) + entry.count);
+    } else if (entry.kind === at.KIND_FILEMARKS) {
+      const synchronize = (entry.flags & at.FLAG_SYNCHRONIZE) !== 0;
+      if (entry.count > 0 && !this.standAt(entry.position)) return "failed";
+      if (entry.count > 0 || synchronize) {
+        const outcome = this.drive.writeFilemarks(entry.count, !synchronize);
+        if (outcome !== "good" && outcome !== "earlyWarning") return this.fail("write filemarks", outcome);
+      }
+      this.position += entry.count;
+      this.take(end);
+      if (synchronize) this.confirmAll();
+      return "worked";
+    }
+    this.take(end);
+    if (
+      this.bytesSinceConfirm >= this.settings.confirmEveryBytes ||
+      this.unconfirmed === UNCONFIRMED_MAX ||
+      this.device.get(at.WANT_ON_TAPE) > this.device.get(at.ON_TAPE)
+    ) {
+      return this.confirm(this.unconfirmed === UNCONFIRMED_MAX);
+    }
+    return "worked";
+  }
+
+  private take(end: number): void {
+    const { device } = this;
+    const last = (this.unconfirmedFirst + this.unconfirmed) % UNCONFIRMED_MAX;
+    this.endJ[last] = end;
+    this.endPosition[last] = this.position;
+    this.unconfirmed++;
+    this.J = end;
+    device.set(at.DRIVE_POSITION, this.position);
+    device.set(at.TAKEN, end);
+    device.setFigure(at.DRIVE_ALIVE_MS, this.settings.nowMs());
+    device.wakeFrontIfWanted();
+  }
+
+  private remember(entry: EntryView): void {
+    const next = this.device.get(at.HISTORY_NEXT);
+    const slot = at.HISTORY + (next % at.HISTORY_ENTRIES) * 16;
+    this.device.setFigure(slot, entry.J);
+    this.device.setFigure(slot + 8, entry.position);
+    this.device.set(at.HISTORY_NEXT, next + 1);
+  }
+
+  /** Brings the drive to a position; what it holds is confirmed first. */
+  private standAt(position: number): boolean {
+    if (this.position === position) return true;
+    if (this.unconfirmed > 0 && this.synchronize() !== "worked") return false;
+    const outcome = this.drive.locate(position);
+    if (outcome !== "good") {
+      this.fail("locate", outcome);
+      return false;
+    }
+    this.position = position;
+    return true;
+  }
+
+  // --- what is on the medium ---
+
+  private confirmAll(): void {
+    const { device } = this;
+    this.unconfirmed = 0;
+    this.bytesSinceConfirm = 0;
+    device.set(at.ON_TAPE_POSITION, this.position);
+    device.set(at.ON_TAPE, this.J);
+    device.wakeFrontIfWanted();
+  }
+
+  private confirmUpTo(onMedium: number): void {
+    const { device } = this;
+    let J = -1;
+    let position = 0;
+    while (this.unconfirmed > 0 && (this.endPosition[this.unconfirmedFirst] as number) <= onMedium) {
+      J = this.endJ[this.unconfirmedFirst] as number;
+      position = this.endPosition[this.unconfirmedFirst] as number;
+      this.unconfirmedFirst = (this.unconfirmedFirst + 1) % UNCONFIRMED_MAX;
+      this.unconfirmed--;
+    }
+    if (J < 0) return;
+    device.set(at.ON_TAPE_POSITION, position);
+    device.set(at.ON_TAPE, J);
+    device.wakeFrontIfWanted();
+  }
+
+  /** Asks the drive what is on the medium, without stopping it; `mustAll`: makes it write all. */
+  private confirm(mustAll: boolean): FollowStep {
+    this.bytesSinceConfirm = 0;
+    if (!mustAll && this.positionUsable) {
+      const outcome = this.drive.readPosition();
+      if (outcome !== "good") return this.fail("read position", outcome);
+      const { position } = this.drive;
+      if (position.valid && position.position === this.position) {
+        this.confirmUpTo(position.lastOnMedium);
+        if (this.device.get(at.WANT_ON_TAPE) <= this.device.get(at.ON_TAPE)) return "worked";
+        // Somebody waits for what the drive still holds, and nothing more comes to push it out.
+        return this.J >= this.device.get(at.RECEIVED) ? this.synchronize() : "worked";
+      }
+      if (position.valid)
+        return this.fail(
+          "read position",
+          "error",
+          `drive stands at ${position.position}, expected ${this.position}`,
+        );
+      this.positionUsable = false;
+    }
+    return mustAll || this.device.get(at.WANT_ON_TAPE) > this.device.get(at.ON_TAPE)
+      ? this.synchronize()
+      : "worked";
+  }
+
+  private synchronize(): FollowStep {
+    const outcome = this.drive.writeFilemarks(0, false);
+    if (outcome !== "good" && outcome !== "earlyWarning") return this.fail("synchronise", outcome);
+    this.confirmAll();
+    return "worked";
+  }
+
+  private whenIdle(): FollowStep {
+    if (this.unconfirmed === 0) return "idle";
+    const nowMs = this.settings.nowMs();
+    if (this.device.get(at.WANT_ON_TAPE) > this.device.get(at.ON_TAPE)) return this.synchronize();
+    if (this.idleSinceMs < 0) this.idleSinceMs = nowMs;
+    const idleMs = nowMs - this.idleSinceMs;
+    if (idleMs < IDLE_CONFIRM_MS) return "idle";
+    if (!this.positionUsable && idleMs < INVALID_POSITION_SYNC_MS) return "idle";
+    this.idleSinceMs = nowMs;
+    return this.confirm(!this.positionUsable) === "failed" ? "failed" : "idle";
+  }
+
+  // --- orders of the host ---
+
+  private carryOutOrder(): FollowStep {
+    const { orders, drive, device } = this;
+    if (this.unconfirmed > 0 && this.synchronize() !== "worked") return "failed";
+    const before = orders.before;
+    if (before >= 0 && !this.standAt(before)) return "failed";
+    const { blockBytes } = orders;
+    if (drive.setBlockLength(blockBytes) !== "good") return this.fail("mode select", "error");
+    const outcome = drive.executeRaw(
+      orders.cdb,
+      orders.dataBytes > 0 ? "in" : "none",
+      device.shared.base + orders.dataAt,
+      orders.dataBytes,
+    );
+    if (this.isDriveFault(outcome)) return this.fail("order", outcome);
+    const { reply } = drive;
+    const status = reply.status;
+    const transferred = reply.transferredBytes;
+    const senseBytes = reply.senseBytes;
+    this.orderSense.set(reply.sense);
+    if (blockBytes !== 0) drive.setBlockLength(0); // the journal's blocks are written one by one, at their own length
+    const asked = drive.readPositionLong();
+    this.position = asked === "good" && drive.position.valid ? drive.position.position : this.position;
+    const capacity = orders.cdb[0] === READ_6 ? null : drive.capacity();
+    device.set(at.DRIVE_POSITION, this.position);
+    device.set(at.ON_TAPE_POSITION, this.position);
+    orders.finish(
+      status,
+      transferred,
+      this.orderSense,
+      senseBytes,
+      asked === "good" && drive.position.valid ? this.position : -1,
+      Math.max(0, drive.position.fileNumber),
+      capacity?.remainingBytes ?? -1,
+    );
+    return "worked";
+  }
+  private readonly orderSense = new Uint8Array(252);
+
+  /** Is this the drive's failure (then another carries out the order), or an answer for the host? */
+  private isDriveFault(outcome: DriveOutcome): boolean {
+    if (outcome === "unreachable" || outcome === "deferredError") return true;
+    return outcome === "error" && this.drive.senseKey === 4;
+  }
+
+  private fail(operation: string, outcome: DriveOutcome | "journalUnreadable", text = ""): "failed" {
+    this.failure = {
+      operation,
+      outcome,
+      sense: outcome === "journalUnreadable" ? new Uint8Array(0) : this.drive.rawSense.slice(),
+      text: text !== "" ? text : this.drive.reply.cause,
+      J: this.J,
+      position: this.position,
+    };
+    return "failed";
+  }
+}
