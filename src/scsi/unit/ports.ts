@@ -22,8 +22,27 @@ export interface TapeMedium {
   mediumType: number;
 }
 
+/** Counters for the log pages, since power on or LOG SELECT's reset. */
+export interface TapeFigures {
+  /** As the host counts. */
+  readonly writtenBytes: number;
+  readonly readBytes: number;
+  /** As the medium counts: after compression. */
+  readonly mediumWrittenBytes: number;
+  readonly mediumReadBytes: number;
+  /** Unrecovered errors. */
+  readonly writeErrors: number;
+  readonly readErrors: number;
+  /** Of the loaded cartridge in its life. */
+  readonly loads: number;
+}
+
 export interface TapePort {
   readonly medium: TapeMedium;
+  /** Counters for LOG SENSE; a port without them shows zeros. */
+  readonly figures?: TapeFigures;
+  /** LOG SELECT asks for all counters to be zero. */
+  resetFigures?(): void;
   /** Takes a decoded medium command (`task.tape`); tasks are carried out in the order submitted.
    *  For "write" the port calls `task.place()` once it has room (unless `task.outAddress` is set already, then at once
    *  goes on as if the data had arrived), and completes after `dataOutComplete`. */
