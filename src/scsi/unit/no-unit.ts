@@ -12,7 +12,7 @@ import { STATUS_TASK_ABORTED, type Task } from "./task.ts";
 export class NoUnit implements LogicalUnit {
   constructor(private readonly luns: () => readonly number[]) {}
 
-  execute(task: Task): void {
+  execute(task: Task) {
     const { cdb, parameters } = task;
     switch (cdb[0]) {
       case op.INQUIRY:
@@ -32,7 +32,7 @@ export class NoUnit implements LogicalUnit {
     }
   }
 
-  dataOutComplete(task: Task): void {
+  dataOutComplete(task: Task) {
     task.completeWithSense(logicalUnitNotSupported);
   }
 

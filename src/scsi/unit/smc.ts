@@ -64,7 +64,7 @@ export class SmcUnit extends SpcUnit {
     this.attention(senses.importExportAttention);
   }
 
-  protected perform(task: Task): void {
+  protected perform(task: Task) {
     const { cdb } = task;
     switch (cdb[0]) {
       case op.READ_ELEMENT_STATUS:
@@ -90,7 +90,7 @@ export class SmcUnit extends SpcUnit {
     return sense === null;
   }
 
-  private readElementStatus(task: Task): void {
+  private readElementStatus(task: Task) {
     const { cdb } = task;
     const type = cdb[1]! & 15;
     if (type > ELEMENT_TRANSFER) return task.completeWithSense(senses.invalidFieldInCdb(1, 3));
@@ -105,7 +105,7 @@ export class SmcUnit extends SpcUnit {
     this.reply(task, encodeElementStatus(this.port.elements(), request, task.parameters), u24(cdb, 7));
   }
 
-  private moveMedium(task: Task): void {
+  private moveMedium(task: Task) {
     const { cdb } = task;
     const elements = this.port.elements();
     const source = u16(cdb, 4);
@@ -117,7 +117,7 @@ export class SmcUnit extends SpcUnit {
     if (this.isReady(task)) this.port.moveMedium(task, transport, source, destination);
   }
 
-  private exchangeMedium(task: Task): void {
+  private exchangeMedium(task: Task) {
     const { cdb } = task;
     const elements = this.port.elements();
     const source = u16(cdb, 4);
@@ -136,7 +136,7 @@ export class SmcUnit extends SpcUnit {
   }
 
   /** The robot needs no positioning beforehand: a valid address is all that is asked. */
-  private positionToElement(task: Task): void {
+  private positionToElement(task: Task) {
     const elements = this.port.elements();
     const destination = u16(task.cdb, 4);
     if (

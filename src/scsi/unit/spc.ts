@@ -84,7 +84,7 @@ export abstract class SpcUnit implements LogicalUnit {
     return false;
   }
 
-  execute(task: Task): void {
+  execute(task: Task) {
     const command = this.commands.of(task.cdb);
     if (command === undefined) return task.completeWithSense(senses.invalidOpcode);
     if (!this.admit(task, command)) return;
@@ -110,7 +110,7 @@ export abstract class SpcUnit implements LogicalUnit {
     return true;
   }
 
-  private dispatch(task: Task): void {
+  private dispatch(task: Task) {
     const { cdb } = task;
     switch (cdb[0]) {
       case op.TEST_UNIT_READY:
@@ -150,7 +150,7 @@ export abstract class SpcUnit implements LogicalUnit {
     }
   }
 
-  dataOutComplete(task: Task): void {
+  dataOutComplete(task: Task) {
     if (task.completed || this.mediumDataOutComplete(task)) return;
     const opcode = task.cdb[0];
     if (opcode === op.MODE_SELECT_6 || opcode === op.MODE_SELECT_10) {
@@ -204,7 +204,7 @@ export abstract class SpcUnit implements LogicalUnit {
     this.reply(task, encodeFixedSense(sense, task.parameters), task.cdb[4]!);
   }
 
-  private inquiry(task: Task): void {
+  private inquiry(task: Task) {
     const { cdb, parameters } = task;
     const allocationBytes = u16(cdb, 3);
     if ((cdb[1]! & 1) === 0) {
@@ -216,19 +216,19 @@ export abstract class SpcUnit implements LogicalUnit {
     this.reply(task, bytes, allocationBytes);
   }
 
-  private reportLuns(task: Task): void {
+  private reportLuns(task: Task) {
     const bytes = encodeReportLuns(task.cdb[2]!, this.luns(), task.parameters);
     if (bytes < 0) return task.completeWithSense(senses.invalidFieldInCdb(2));
     this.reply(task, bytes, u32(task.cdb, 6));
   }
 
-  private supportedCommands(task: Task): void {
+  private supportedCommands(task: Task) {
     const bytes = encodeSupportedCommands(this.commands, task.cdb, task.parameters);
     if (bytes < 0) return task.completeWithSense(senses.invalidFieldInCdb(-bytes));
     this.reply(task, bytes, u32(task.cdb, 6));
   }
 
-  private preventAllow(task: Task): void {
+  private preventAllow(task: Task) {
     const code = task.cdb[4]! & 3;
     if (code > 1) return task.completeWithSense(senses.invalidFieldInCdb(4, 1));
     this.nexuses.prevent(task.nexus, code === 1);
@@ -236,7 +236,7 @@ export abstract class SpcUnit implements LogicalUnit {
     task.complete(STATUS_GOOD);
   }
 
-  private modeSense(task: Task, ten: boolean, allocationBytes: number): void {
+  private modeSense(task: Task, ten: boolean, allocationBytes: number) {
     const { cdb } = task;
     // Two bits: 0 current, 1 changeable, 2 default, 3 saved.
     const bits = cdb[2]! >> 6;
@@ -253,14 +253,14 @@ export abstract class SpcUnit implements LogicalUnit {
     this.reply(task, encodeModeSense(ten, header, pages, control, task.parameters), allocationBytes);
   }
 
-  private takeModeSelect(task: Task, listBytes: number): void {
+  private takeModeSelect(task: Task, listBytes: number) {
     if (task.cdb[1]! & 1) return task.completeWithSense(senses.invalidFieldInCdb(1, 0)); // SP
     if (listBytes === 0) return task.complete(STATUS_GOOD);
     task.outBytes = listBytes;
     task.place(task.parametersAddress);
   }
 
-  private modeSelect(task: Task, ten: boolean): void {
+  private modeSelect(task: Task, ten: boolean) {
     const list = task.parameters.slice(0, Math.min(task.outReceived, task.outBytes));
     const selection = parseModeSelect(
       ten,
@@ -281,7 +281,7 @@ export abstract class SpcUnit implements LogicalUnit {
     task.complete(STATUS_GOOD);
   }
 
-  private logSense(task: Task): void {
+  private logSense(task: Task) {
     const { cdb, parameters } = task;
     if (cdb[1]! & 1) return task.completeWithSense(senses.invalidFieldInCdb(1, 0)); // SP
     const code = cdb[2]! & 0x3f;
@@ -305,7 +305,7 @@ export abstract class SpcUnit implements LogicalUnit {
   }
 
   /** Only "reset all counters" (PCR) and the empty list are known. */
-  private logSelect(task: Task): void {
+  private logSelect(task: Task) {
     const { cdb } = task;
     if (cdb[1]! & 1) return task.completeWithSense(senses.invalidFieldInCdb(1, 0)); // SP
     if (u16(cdb, 7) !== 0) return task.completeWithSense(senses.invalidFieldInCdb(7));

@@ -97,7 +97,7 @@ export class SscUnit extends SpcUnit {
     this.attention(senses.mediumChangedAttention);
   }
 
-  override execute(task: Task): void {
+  override execute(task: Task) {
     const { medium } = this.port;
     if (medium.loaded !== this.knownLoaded || medium.barcode !== this.knownBarcode) this.noticeMedium();
     const opcode = task.cdb[0];
@@ -114,7 +114,7 @@ export class SscUnit extends SpcUnit {
   }
 
   /** READ(6) and WRITE(6), from the gates to the port. */
-  private transfer(task: Task, isWrite: boolean): void {
+  private transfer(task: Task, isWrite: boolean) {
     const { cdb, tape } = task;
     const { attentions } = this.nexuses.of(task.nexus);
     if (attentions.length !== 0) return task.completeWithSense(attentions.shift()!);
@@ -147,7 +147,7 @@ export class SscUnit extends SpcUnit {
     this.port.submit(task);
   }
 
-  protected perform(task: Task): void {
+  protected perform(task: Task) {
     const { cdb } = task;
     switch (cdb[0]) {
       case op.READ_BLOCK_LIMITS:
@@ -200,7 +200,7 @@ export class SscUnit extends SpcUnit {
     return true;
   }
 
-  private verify(task: Task): void {
+  private verify(task: Task) {
     const flags = task.cdb[1]!;
     const fixed = (flags & 1) !== 0;
     if (flags & 2) return task.completeWithSense(senses.invalidFieldInCdb(1, 1)); // BYTCMP
@@ -214,7 +214,7 @@ export class SscUnit extends SpcUnit {
     this.port.submit(task);
   }
 
-  private writeFilemarks(task: Task): void {
+  private writeFilemarks(task: Task) {
     const immediate = (task.cdb[1]! & 1) !== 0;
     // SSC-5 §6.11: an immediate filemark cannot be had in unbuffered mode.
     if (immediate && this.bufferedMode === 0) return task.completeWithSense(senses.invalidFieldInCdb(1, 0));
@@ -227,7 +227,7 @@ export class SscUnit extends SpcUnit {
     this.port.submit(task);
   }
 
-  private erase(task: Task): void {
+  private erase(task: Task) {
     if (!this.begin(task, "erase")) return;
     if (this.port.medium.writeProtected) return task.completeWithSense(senses.writeProtected);
     task.tape.long = (task.cdb[1]! & 1) !== 0;
@@ -235,7 +235,7 @@ export class SscUnit extends SpcUnit {
     this.port.submit(task);
   }
 
-  private space(task: Task, count: number): void {
+  private space(task: Task, count: number) {
     const code = task.cdb[1]! & 15;
     if (code !== 0 && code !== 1 && code !== 3) return task.completeWithSense(senses.invalidFieldInCdb(1, 3));
     if (!this.begin(task, "space")) return;
@@ -246,7 +246,7 @@ export class SscUnit extends SpcUnit {
     this.port.submit(task);
   }
 
-  private locate(task: Task, type: number, destination: number, partition: number): void {
+  private locate(task: Task, type: number, destination: number, partition: number) {
     const flags = task.cdb[1]!;
     if (type !== 0 && type !== 1 && type !== 3) return task.completeWithSense(senses.invalidFieldInCdb(1, 5));
     const changesPartition = (flags & 2) !== 0;
@@ -260,7 +260,7 @@ export class SscUnit extends SpcUnit {
     this.port.submit(task);
   }
 
-  private readPosition(task: Task): void {
+  private readPosition(task: Task) {
     const action = task.cdb[1]! & 31;
     // 01h is the short form with vendor-specific identifiers: ours are the logical ones (Linux st asks so).
     const isShort = action === READ_POSITION_SHORT || action === 1;
@@ -273,7 +273,7 @@ export class SscUnit extends SpcUnit {
     this.port.submit(task);
   }
 
-  private loadUnload(task: Task): void {
+  private loadUnload(task: Task) {
     const flags = task.cdb[4]!;
     const load = (flags & 1) !== 0;
     if (flags & 8) return task.completeWithSense(senses.invalidFieldInCdb(4, 3)); // HOLD
@@ -302,7 +302,7 @@ export class SscUnit extends SpcUnit {
     task.completeWithData(6);
   }
 
-  private reportDensitySupport(task: Task): void {
+  private reportDensitySupport(task: Task) {
     const flags = task.cdb[1]!;
     if (flags & 2) return task.completeWithSense(senses.invalidFieldInCdb(1, 1)); // MEDIUM TYPE
     const ofMedium = (flags & 1) !== 0;
@@ -318,7 +318,7 @@ export class SscUnit extends SpcUnit {
     this.reply(task, bytes, u16(task.cdb, 7));
   }
 
-  private readAttribute(task: Task): void {
+  private readAttribute(task: Task) {
     const { cdb } = task;
     const notReady = this.readiness();
     if (notReady !== null) return task.completeWithSense(notReady);
