@@ -155,7 +155,7 @@ export class Cartridge {
     this.#mounts++;
     setU64(this.#smallView, 0, this.#mounts);
     const put = pwriteFully(this.#fd, this.#smallAddress, MOUNTS_BYTES, MOUNTS_AT);
-    return put < 0 ? put : 0;
+    return Math.min(put, 0);
   }
 
   #readMounts(): number {
@@ -290,7 +290,7 @@ export class Cartridge {
     setU64(this.#smallView, HINT_OFFSET_AT, offset);
     bunHash64(this.#smallAddress, HINT_HASH_AT, this.#smallView, HINT_HASH_AT);
     const put = pwriteFully(this.#fd, this.#smallAddress, HINT_BYTES, HINT_AT);
-    return put < 0 ? put : 0;
+    return Math.min(put, 0);
   }
 
   // --- moving ---

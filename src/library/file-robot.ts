@@ -1,0 +1,215 @@
+/** @module The robot of an embedded library.
+ *  (1) The element map on disk is written after each move: what it says is true after a restart.
+ *  (2) One move at a time, in the order asked.
+ *  (3) A drive that does not answer loses its cartridge all the same: the cartridge's mount number keeps the silent
+ *      drive from writing to it later. Only a stuck cartridge stays. */
+import type { Barcode, DriveId } from "../base/brands.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
+import { healthOf, type LibraryHealth, withDriveFailed, withDriveReturned, withError } from "./health.ts";
+import {
+  type CartridgeEntry,
+  type DriveBay,
+  type DriveElement,
+  type Inventory,
+  type LibraryElement,
+  type MoveOutcome,
+  type Robot,
+  refused,
+} from "./robot.ts";
+import {
+  cartridgePath,
+  type LibraryError,
+  type LibraryProblem,
+  type LibraryState,
+  loadLibraryState,
+  saveLibraryState,
+} from "./state.ts";
+
+export interface RobotLatencies {
+  /** From taking the cartridge to setting it down (ms). */
+  readonly moveMs: number;
+}
+
+export interface FileRobotOptions {
+  readonly directory: string;
+  /** The robot's end of each drive; null: no such drive is running, the map alone changes. */
+  readonly bay: (id: DriveId) => DriveBay | null;
+  readonly latencies?: Partial<RobotLatencies>;
+  readonly clock?: Clock;
+  readonly sleep?: (durationMs: number) => Promise<void>;
+}
+
+/** What goes wrong with the robot: the Nth move from arming on, and every one after it until `clearFaults`. */
+export interface RobotFault {
+  readonly kind: "jam";
+  readonly onMove: number;
+}
+
+export class FileRobot implements Robot {
+  readonly directory: string;
+  readonly #options: FileRobotOptions;
+  readonly #clock: Clock;
+  readonly #sleep: (durationMs: number) => Promise<void>;
+  readonly #moveMs: number;
+  #state: LibraryState;
+  #queue: Promise<unknown> = Promise.resolve();
+  #jamInMoves = 0;
+  #isJammed = false;
+
+  private constructor(options: FileRobotOptions, state: LibraryState) {
+    this.directory = options.directory;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#sleep = options.sleep ?? ((durationMs) => Bun.sleep(durationMs));
+    this.#moveMs = options.latencies?.moveMs ?? 0;
+    this.#state = state;
+  }
+
+  static open(options: FileRobotOptions): FileRobot | LibraryProblem {
+    const state = loadLibraryState(options.directory);
+    return "kind" in state ? state : new FileRobot(options, state);
+  }
+
+  // --- what there is ---
+
+  inventory(): Inventory {
+    const { drives, slots, cartridges } = this.#state;
+    const where = new Map<string, number>();
+    for (const element of [...drives, ...slots]) {
+      if (element.barcode !== null) where.set(element.barcode, element.address);
+    }
+    return {
+      drives: drives.map((drive) => ({ kind: "drive", ...drive })),
+      slots: slots.map((slot) => ({ kind: "slot", ...slot })),
+      cartridges: cartridges.map(
+        (entry): CartridgeEntry => ({ ...entry, address: where.get(entry.barcode) ?? entry.homeAddress }),
+      ),
+    };
+  }
+
+  element(address: number): LibraryElement | null {
+    const { drives, slots } = this.inventory();
+    return [...drives, ...slots].find((element) => element.address === address) ?? null;
+  }
+
+  drive(id: DriveId): DriveElement | null {
+    return this.inventory().drives.find((drive) => drive.id === id) ?? null;
+  }
+
+  pathOf(barcode: Barcode): string {
+    return cartridgePath(this.directory, barcode);
+  }
+
+  health(): LibraryHealth {
+    return healthOf(this.#state);
+  }
+
+  // --- marks ---
+
+  #commit(state: LibraryState): void {
+    saveLibraryState(this.directory, state);
+    this.#state = state;
+  }
+
+  failDrive(id: DriveId, reason: string): void {
+    this.#commit(withDriveFailed(this.#state, id, reason, this.#clock.wallMs()));
+  }
+
+  returnDrive(id: DriveId): void {
+    this.#commit(withDriveReturned(this.#state, id));
+  }
+
+  noteError(error: Omit<LibraryError, "atMs">): void {
+    this.#commit(withError(this.#state, { ...error, atMs: this.#clock.wallMs() }));
+  }
+
+  // --- faults ---
+
+  arm(fault: RobotFault): void {
+    this.#jamInMoves = fault.onMove;
+  }
+
+  clearFaults(): void {
+    this.#jamInMoves = 0;
+    this.#isJammed = false;
+  }
+
+  #moveJams(): boolean {
+    if (this.#jamInMoves > 0 && --this.#jamInMoves === 0) this.#isJammed = true;
+    return this.#isJammed;
+  }
+
+  // --- moving ---
+
+  /** After a restart: drives get the cartridges that lay in them. Returns what a drive did not take, in words. */
+  reseat(): Promise<readonly string[]> {
+    return this.#inTurn(async () => {
+      const problems: string[] = [];
+      for (const drive of this.#state.drives) {
+        if (drive.barcode === null) continue;
+        const why = await this.#options.bay(drive.id)?.insert(this.pathOf(drive.barcode));
+        if (why) problems.push(`drive ${drive.id} does not take ${drive.barcode}: ${why}`);
+      }
+      return problems;
+    });
+  }
+
+  moveMedium(sourceAddress: number, destinationAddress: number): Promise<MoveOutcome> {
+    return this.#inTurn(() => this.#move(sourceAddress, destinationAddress));
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+
+  async #move(sourceAddress: number, destinationAddress: number): Promise<MoveOutcome> {
+    const source = this.element(sourceAddress);
+    const destination = this.element(destinationAddress);
+    if (source === null) return refused("noSuchElement", `there is no element ${sourceAddress}`);
+    if (destination === null) return refused("noSuchElement", `there is no element ${destinationAddress}`);
+    const barcode = source.barcode;
+    if (barcode === null) return refused("sourceEmpty", `element ${sourceAddress} is empty`);
+    if (source.address === destination.address) return { kind: "moved", barcode };
+    if (destination.barcode !== null) {
+      return refused("destinationFull", `element ${destinationAddress} holds ${destination.barcode}`);
+    }
+    if (this.#moveJams()) return refused("jam", "the robot is jammed");
+
+    if (source.kind === "drive") {
+      const ejected = (await this.#options.bay(source.id)?.eject()) ?? "empty";
+      if (ejected === "stuck") return refused("stuck", `${barcode} is stuck in drive ${source.id}`);
+      if (ejected === "prevented") {
+        return refused("removalPrevented", `drive ${source.id} was told to keep ${barcode}`);
+      }
+    }
+    if (this.#moveMs > 0) await this.#sleep(this.#moveMs);
+    if (destination.kind === "drive") {
+      const why = await this.#options.bay(destination.id)?.insert(this.pathOf(barcode));
+      if (why)
+        return this.#putBack(source, barcode, `drive ${destination.id} does not take ${barcode}: ${why}`);
+    }
+    this.#commit(moved(this.#state, barcode, destinationAddress));
+    return { kind: "moved", barcode };
+  }
+
+  /** A load failed. A cartridge from a slot is in its slot still; one from another drive goes to its own slot. */
+  #putBack(source: LibraryElement, barcode: Barcode, text: string): MoveOutcome {
+    if (source.kind === "drive") {
+      const home = this.#state.cartridges.find((entry) => entry.barcode === barcode)?.homeAddress;
+      const free = this.#state.slots.find((slot) => slot.address === home && slot.barcode === null);
+      const other = free ?? this.#state.slots.find((slot) => slot.barcode === null);
+      if (other !== undefined) this.#commit(moved(this.#state, barcode, other.address));
+    }
+    return refused("loadFailed", text);
+  }
+}
+
+function moved(state: LibraryState, barcode: Barcode, destinationAddress: number): LibraryState {
+  const place = <T extends { address: number; barcode: Barcode | null }>(element: T): T => {
+    if (element.address === destinationAddress) return { ...element, barcode };
+    return element.barcode === barcode ? { ...element, barcode: null } : element;
+  };
+  return { ...state, drives: state.drives.map(place), slots: state.slots.map(place) };
+}
