@@ -71,7 +71,9 @@ export function fault({ from, to }: Import): string | null {
 
 const sources = filesUnder("src/**/*.ts", "wasm/**/*.ts");
 const textOf = (path: string) => readFileSync(join(ROOT, path), "utf8");
-const codeOf = (path: string) => textOf(path).replace(/\/\*[\s\S]*?\*\/|(?<!:)\/\/.*$/gm, "");
+/** Without comments and without what stands in quotes. */
+const codeOf = (path: string) =>
+  textOf(path).replace(/"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|\/\*[\s\S]*?\*\/|\/\/.*$/gm, '""');
 
 test("imports go down the floors, neighbours do not import each other", () => {
   const faults = sources.flatMap((path) => importsOf(path, textOf(path)).flatMap((one) => fault(one) ?? []));
@@ -110,7 +112,7 @@ test("nobody speaks past the doors: no console below main.ts and worker.ts", () 
 
 test("no any, no switched-off type check", () => {
   const typed = sources.filter((path) => !path.endsWith(".d.ts") && !path.includes("/assembly/"));
-  expect(typed.filter((path) => /(?::|<|\bas)\s*any\b(?!["'])/.test(codeOf(path)))).toEqual([]);
+  expect(typed.filter((path) => /(?::|<|\bas)\s*any\b/.test(codeOf(path)))).toEqual([]);
   expect(typed.filter((path) => /@ts-(?:ignore|nocheck|expect-error)/.test(textOf(path)))).toEqual([]);
 });
 
