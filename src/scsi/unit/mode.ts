@@ -1,7 +1,7 @@
 /** @module Mode parameters (SPC-5 §7.5): header, block descriptor and pages, sensed and selected.
  *  (1) MODE SELECT is all or nothing: a list is checked whole before any of it takes effect.
  *  (2) A bit that is not changeable must come back as it is, else 26h/00h with its place in the list. */
-import { putU16, u16 } from "../bytes.ts";
+import { putU16, u16, u24 } from "../bytes.ts";
 import type { Sense } from "../sense.ts";
 import { invalidFieldInParameterList, parameterListLengthError } from "../senses.ts";
 
@@ -171,4 +171,38 @@ function checkPage(list: Uint8Array, at: number, pages: readonly ModePage[]): Mo
   }
   const badAt = page.check?.(bytes) ?? -1;
   return badAt < 0 ? { page, bytes } : invalidFieldInParameterList(at + badAt);
+}
+
+/** A MODE SENSE reply taken apart, as far as it reaches. */
+export interface ParsedModes {
+  readonly mediumType: number;
+  readonly deviceSpecific: number;
+  /** Block length of the block descriptor; null: none came. */
+  readonly blockBytes: number | null;
+  readonly densityCode: number | null;
+  /** Page code -> the page with its header. */
+  readonly pages: ReadonlyMap<number, Uint8Array>;
+}
+
+export function parseModeSense(ten: boolean, reply: Uint8Array): ParsedModes | null {
+  const headerBytes = ten ? 8 : 4;
+  if (reply.length < headerBytes) return null;
+  const end = Math.min(reply.length, ten ? 2 + u16(reply, 0) : 1 + reply[0]!);
+  const descriptorBytes = ten ? u16(reply, 6) : reply[3]!;
+  const hasDescriptor = descriptorBytes >= 8 && headerBytes + 8 <= end;
+  const pages = new Map<number, Uint8Array>();
+  let at = headerBytes + descriptorBytes;
+  while (at + 2 <= end) {
+    const stop = at + 2 + reply[at + 1]!;
+    if (stop > end) break;
+    pages.set(reply[at]! & 0x3f, reply.slice(at, stop));
+    at = stop;
+  }
+  return {
+    mediumType: reply[ten ? 2 : 1]!,
+    deviceSpecific: reply[ten ? 3 : 2]!,
+    blockBytes: hasDescriptor ? u24(reply, headerBytes + 5) : null,
+    densityCode: hasDescriptor ? reply[headerBytes]! : null,
+    pages,
+  };
 }

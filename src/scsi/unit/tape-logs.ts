@@ -106,7 +106,8 @@ function veryHighFrequencyData({ medium }: TapePort, compressing: boolean): Uint
 
 function volumeStatistics({ medium }: TapePort, figures: TapeFigures): readonly LogParameter[] {
   const capacityMegabytes = Math.floor(medium.capacityBytes / 1e6);
-  const usedMegabytes = Math.max(0, Math.floor((medium.capacityBytes - medium.remainingBytes) / 1e6));
+  // Rounded so that capacity minus used never promises more than there is.
+  const usedMegabytes = Math.max(0, Math.ceil((medium.capacityBytes - medium.remainingBytes) / 1e6));
   return [
     counter(0x0000, 1, medium.loaded ? 1 : 0), // page valid
     counter(0x0001, 8, figures.loads),
