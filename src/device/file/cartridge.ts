@@ -163,6 +163,11 @@ export class Cartridge {
     return got === MOUNTS_BYTES ? getU64(this.#smallView, 0) : -1;
   }
 
+  /** How often it was mounted for writing in its life. */
+  get mounts(): number {
+    return this.#mounts;
+  }
+
   /** false: another drive has mounted this cartridge since. */
   get isOurs(): boolean {
     return this.#fd >= 0 && this.#readMounts() === this.#mounts;

@@ -4,9 +4,7 @@
 import { ptr } from "bun:ffi";
 import { libc } from "../../base/ffi.ts";
 import type { UnitIdentity } from "../../scsi/inquiry.ts";
-import type { Sense } from "../../scsi/sense.ts";
-import { mediumChangedAttention } from "../../scsi/senses.ts";
-import type { LogicalUnit, TapePort } from "../../scsi/unit/ports.ts";
+import { SscUnit } from "../../scsi/unit/ssc.ts";
 import { type Nexus, PARAMETERS_BYTES, Task, type TaskOwner } from "../../scsi/unit/task.ts";
 import type { DataDirection, Transport, TransportReply } from "../transport.ts";
 import type { CartridgeProblem } from "./cartridge.ts";
@@ -15,15 +13,10 @@ import type { DriveFaults } from "./faults.ts";
 import { FileMedium, type FileMediumOptions } from "./medium.ts";
 import type { DriveClock } from "./pace.ts";
 
-/** A logical unit that can be told of a changed cartridge. */
-export interface FileDriveUnit extends LogicalUnit {
-  attention(sense: Sense, exceptNexusId?: number): void;
-}
-
 export interface FileDriveOptions extends Partial<FileMediumOptions> {
   readonly identity: UnitIdentity;
-  /** The logical unit over the medium. */
-  readonly makeUnit: (medium: TapePort, identity: UnitIdentity) => FileDriveUnit;
+  /** The first command is answered with 29h/00h, as after power on (default). */
+  readonly announcesPowerOn?: boolean;
 }
 
 export type InsertOutcome = { readonly kind: "inserted" } | CartridgeProblem | { readonly kind: "full" };
@@ -34,7 +27,7 @@ const NEXUS: Nexus = { id: 1, initiatorName: "understudy", initiatorPort: "under
 export class FileTransport implements Transport, TaskOwner {
   readonly describe: string;
   readonly medium: FileMedium;
-  readonly unit: FileDriveUnit;
+  readonly unit: SscUnit;
 
   readonly #clock: DriveClock;
   readonly #task: Task;
@@ -44,7 +37,11 @@ export class FileTransport implements Transport, TaskOwner {
   constructor(options: FileDriveOptions) {
     this.#clock = options.clock ?? driveClock;
     this.medium = new FileMedium({ ...options, clock: this.#clock });
-    this.unit = options.makeUnit(this.medium, options.identity);
+    this.unit = new SscUnit({
+      identity: options.identity,
+      port: this.medium,
+      announcesPowerOn: options.announcesPowerOn ?? true,
+    });
     this.describe = `file drive ${options.identity.serial}`;
     const parameters = new Uint8Array(new ArrayBuffer(PARAMETERS_BYTES));
     this.#task = new Task(parameters, Number(ptr(parameters)));
@@ -143,7 +140,7 @@ export class FileTransport implements Transport, TaskOwner {
     if (this.medium.medium.present) return { kind: "full" };
     const problem = this.medium.insert(cartridgePath);
     if (problem !== null) return problem;
-    this.unit.attention(mediumChangedAttention);
+    this.unit.mediumChanged();
     return { kind: "inserted" };
   }
 

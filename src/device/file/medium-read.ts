@@ -48,7 +48,7 @@ function readVariable(
   if (met === "damaged") return unreadable(requested);
   const actual = cartridge.metBytes;
   if (transfer) task.inBytes = Math.min(requested, actual, capacityBytes);
-  return variableReadSense(requested, actual, task.tape.sili, task.tape.blockBytes);
+  return variableReadSense(requested, actual, task.tape.sili, task.tape.modeBlockBytes);
 }
 
 function readFixed(cartridge: Cartridge, task: Task, capacityBytes: number, transfer: boolean): Sense | null {

@@ -12,7 +12,7 @@ import {
   mediumNotPresent,
   writeProtected,
 } from "../../scsi/senses.ts";
-import type { TapeMedium, TapePort } from "../../scsi/unit/ports.ts";
+import type { TapeFigures, TapeMedium, TapePort } from "../../scsi/unit/ports.ts";
 import { completeReadPosition, TapePosition } from "../../scsi/unit/tape-position.ts";
 import { earlyWarningSense, transferFault, volumeOverflowSense } from "../../scsi/unit/tape-sense.ts";
 import { STATUS_GOOD, STATUS_TASK_ABORTED, type Task } from "../../scsi/unit/task.ts";
@@ -53,6 +53,23 @@ export interface FileMediumOptions {
   readonly whileHung?: () => void;
 }
 
+/** Counters of the drive since it started; nothing is compressed. */
+class FileFigures implements TapeFigures {
+  writtenBytes = 0;
+  readBytes = 0;
+  writeErrors = 0;
+  readErrors = 0;
+  loads = 0;
+
+  get mediumWrittenBytes(): number {
+    return this.writtenBytes;
+  }
+
+  get mediumReadBytes(): number {
+    return this.readBytes;
+  }
+}
+
 const HUNG_TICK_MS = 5;
 // TapeAlert flags (SSC-5 annex A).
 const ALERT_READ_FAILURE = 5;
@@ -74,6 +91,7 @@ export class FileMedium implements TapePort {
     densityCode: 0,
     mediumType: 0,
   };
+  readonly figures = new FileFigures();
   readonly faults = new DriveFaults();
   readonly buffer: DriveBuffer;
   /** The host of this drive keeps the cartridge in. */
@@ -125,6 +143,7 @@ export class FileMedium implements TapePort {
     if ("kind" in opened) return opened;
     this.#cartridge = opened;
     this.#wait(this.#latencies.loadMs);
+    this.figures.loads = opened.mounts;
     const { label } = opened;
     const medium = this.medium;
     medium.present = medium.loaded = true;
@@ -170,6 +189,11 @@ export class FileMedium implements TapePort {
   }
 
   // --- TapePort ---
+
+  resetFigures(): void {
+    const figures = this.figures;
+    figures.writtenBytes = figures.readBytes = figures.writeErrors = figures.readErrors = 0;
+  }
 
   notReady(): Sense | null {
     if (this.faults.broken !== null) return this.faults.broken;
@@ -251,7 +275,11 @@ export class FileMedium implements TapePort {
       case "verify": {
         this.#settle();
         const sense = readBlocks(cartridge, task, this.inCapacityBytes, command.operation === "read");
-        if (sense?.key === KEY_MEDIUM_ERROR) this.faults.alerts.add(ALERT_READ_FAILURE);
+        this.figures.readBytes += task.inBytes;
+        if (sense?.key === KEY_MEDIUM_ERROR) {
+          this.figures.readErrors++;
+          this.faults.alerts.add(ALERT_READ_FAILURE);
+        }
         return sense;
       }
       case "space":
@@ -288,6 +316,7 @@ export class FileMedium implements TapePort {
       const put = cartridge.writeBlock(task.outAddress + done * size, size);
       if (put < 0) return this.#failed(put, residual);
       this.buffer.put(size);
+      this.figures.writtenBytes += size;
     }
     if (bufferedMode === 0) {
       const sense = this.#synchronize();
@@ -318,6 +347,7 @@ export class FileMedium implements TapePort {
   #failed(result: number, residual: number | undefined): Sense | null {
     if (result >= 0) return null;
     this.lastErrno = -result;
+    this.figures.writeErrors++;
     this.faults.alerts.add(ALERT_WRITE_FAILURE);
     return transferFault(KEY_MEDIUM_ERROR, 0x0c, 0x00, residual);
   }
