@@ -64,7 +64,7 @@ async function installRoot(root: string): Promise<void> {
       ...[debianSuite(), root, sources],
     ],
     // INITRD=No: Debian's own initrd would cost a third of the time and is never booted.
-    { env: { DEBIAN_FRONTEND: "noninteractive", INITRD: "No" } },
+    { env: { DEBIAN_FRONTEND: "noninteractive", INITRD: "No", TMPDIR: dirname(root) } },
   );
 }
 

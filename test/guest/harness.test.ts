@@ -10,13 +10,17 @@ const TEST_TIMEOUT_MS = 900_000;
 /** What tgtd lacks: LOG SENSE, attributes, LOCATE, counts of spaced filemarks, reservations by key, ... */
 const BEYOND_TGTD = [
   ...["medium-change", "log-pages", "medium-attributes", "compression", "eod", "append", "tell", "seek"],
-  ...["overwrite-truncates", "long-reads", "persistent-reservation", "erase"],
+  ...["overwrite-truncates", "read-at-eod", "long-reads", "persistent-reservation", "erase"],
 ].join(" ");
 
 const guest = guestObstacle();
 const library = guest ?? tgtdObstacle();
 
-describe.skipIf(guest !== undefined)(`runGuest ${guest ?? ""}`, () => {
+function titled(name: string, obstacle: string | undefined): string {
+  return obstacle === undefined ? name : `${name} (skipped: ${obstacle})`;
+}
+
+describe.skipIf(guest !== undefined)(titled("runGuest", guest), () => {
   test(
     "gives the job's status, output and environment, and lets host and job wait for each other",
     async () => {
@@ -49,7 +53,7 @@ describe.skipIf(guest !== undefined)(`runGuest ${guest ?? ""}`, () => {
   );
 });
 
-describe.skipIf(library !== undefined)(`guest jobs against tgtd ${library ?? ""}`, () => {
+describe.skipIf(library !== undefined)(titled("guest jobs against tgtd", library), () => {
   let tgtd: Tgtd | undefined;
   afterEach(async () => {
     const { pid, directory } = tgtd ?? {};

@@ -31,7 +31,7 @@ step login 60 'iscsi_login "$HOST" "$PORT"'
 find_devices
 step load 120 'mtx -f $CHANGER_SG load 1 0; mt -f $TAPE rewind; mt -f $TAPE setblk 0'
 # Enter answers every question of the test with its default. It exits with 0 even when a part of the test failed.
-step btape 900 '{ echo test; yes "" | head -60; } >$WORK/answers
+step btape 900 '{ echo test; for _ in $(seq 60); do echo; done; } >$WORK/answers
   timeout -k 5 800 btape -c /etc/bacula/btape.conf $TAPE <$WORK/answers >/host/btape.log 2>&1 || { tail -30 /host/btape.log; exit 1; }
   grep -E "OK|===" /host/btape.log | cut -c1-120
   refused grep -iE "error|failed|incorrect" /host/btape.log'

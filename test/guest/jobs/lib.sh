@@ -76,7 +76,8 @@ has() {
   return 1
 }
 
-# iscsi_login HOST PORT: a session with open-iscsi, without systemd; waits for a tape and a changer.
+# iscsi_login HOST PORT: a session with open-iscsi, without systemd; waits for a tape and a changer. A lost connection
+# fails commands after RECONNECT_SECONDS (open-iscsi's own default, 120, when unset).
 iscsi_login() {
   printf 'InitiatorName=%s\n' "${INITIATOR:-iqn.2026-01.test:guest}" >/etc/iscsi/initiatorname.iscsi
   modprobe -a iscsi_tcp st sg ch
@@ -88,6 +89,8 @@ iscsi_login() {
   target=${TARGET:-$(iscsiadm -m discovery -t st -p "$1:$2" -o nonpersistent | awk 'NR == 1 { print $2 }')}
   [ -n "$target" ] || { echo "discovery found no target"; return 1; }
   iscsiadm -m node -o new -T "$target" -p "$1:$2"
+  [ -z "${RECONNECT_SECONDS:-}" ] || iscsiadm -m node -o update -T "$target" -p "$1:$2" \
+    -n node.session.timeo.replacement_timeout -v "$RECONNECT_SECONDS"
   iscsiadm -m node -T "$target" -p "$1:$2" -l
   for _ in $(seq 100); do
     [ -e /dev/nst0 ] && ls /dev/sch0 >/dev/null 2>&1 && break
