@@ -13,7 +13,6 @@
  *
  *  Used by one thread, the cache Worker's. Data goes by native address; nothing is allocated for a stripe.
  */
-import { ptr } from "bun:ffi";
 import {
   CACHE_DEGRADED,
   CACHE_HEALTHY,
@@ -29,65 +28,27 @@ import { openStripe, type StripeExports } from "../../wasm/stripe/stripe.ts";
 import { assert, present } from "../base/assert.ts";
 import { errorText } from "../base/ffi.ts";
 import type { SharedMemory } from "../base/memory.ts";
-import { formatBytes } from "../base/units.ts";
 import { type CacheListener, cacheEvent } from "./events.ts";
-import {
-  BLOCK_BYTES,
-  CHECKPOINT_AT,
-  type Checkpoint,
-  encodeCheckpoint,
-  encodeSuperblock,
-  fitsIdentity,
-  SUPERBLOCK_AT,
-  SUPERBLOCK_COPY_AT,
-} from "./format.ts";
+import { type Checkpoint, fitsIdentity } from "./format.ts";
 import type { Geometry } from "./geometry.ts";
-import type { MemberIo } from "./io.ts";
+import { HeadWriter, type MemberFailed } from "./head.ts";
 import {
-  blankCheckpoints,
-  closeMember,
-  type Member,
-  type MemberState,
-  newMember,
-  openMember,
-} from "./member.ts";
+  type ArrayHealth,
+  type ArrayState,
+  describeArray,
+  isWritable,
+  memberHealth,
+  stateOf,
+} from "./health.ts";
+import type { MemberIo } from "./io.ts";
+import { blankCheckpoints, closeMember, type Member, newMember, openMember } from "./member.ts";
 import { CacheReader, type JournalReader } from "./reader.ts";
 import { Rebuild, type RebuildOutcome } from "./rebuild.ts";
 import { inspectReplacement, type Replacement } from "./replacement.ts";
 import { MemberTable } from "./table.ts";
 
-export type ArrayState = "healthy" | "degraded" | "lost";
-
 /** Where the tape has got to: the next entry that is not on it. */
 export type CheckpointPlace = Omit<Checkpoint, "generation" | "identity">;
-
-export interface MemberHealth {
-  readonly path: string;
-  readonly state: MemberState;
-  readonly cause: string;
-  readonly mode: string;
-  readonly writtenBytes: number;
-  readonly errors: number;
-}
-
-export interface ArrayHealth {
-  readonly state: ArrayState;
-  readonly parity: Geometry["parity"];
-  readonly capacityBytes: number;
-  readonly direct: boolean;
-  readonly headJ: number;
-  readonly durableJ: number;
-  readonly checkpointJ: number;
-  readonly members: readonly MemberHealth[];
-  /** Null: nothing to rebuild. */
-  readonly rebuild: {
-    readonly member: number;
-    readonly doneBytes: number;
-    readonly totalBytes: number;
-  } | null;
-  readonly readErrors: number;
-  readonly reconstructions: number;
-}
 
 /** What `openCacheArray` found and made ready (open.ts). */
 export interface OpenedParts {
@@ -119,10 +80,9 @@ export class CacheArray implements JournalReader {
   readonly #io: MemberIo;
   readonly #wantDirect: boolean;
   readonly #onEvent: CacheListener;
-  readonly #block = Buffer.alloc(BLOCK_BYTES);
-  readonly #blockAddress = Number(ptr(this.#block));
+  readonly #head: HeadWriter;
+  readonly #failed: MemberFailed = (member, errno, during) => this.#drop(member, errorText(errno), during);
   #state: ArrayState = "healthy";
-  #generation: number;
   #checkpoint: Checkpoint | null;
   #identity: string;
   #rebuild: Rebuild | null = null;
@@ -137,14 +97,14 @@ export class CacheArray implements JournalReader {
     this.#io = parts.io;
     this.#wantDirect = parts.wantDirect;
     this.#onEvent = parts.onEvent;
-    this.#generation = parts.generation;
+    this.#head = new HeadWriter(parts.geometry, parts.io, parts.arrayId, parts.owner, parts.generation);
     this.#checkpoint = parts.checkpoint;
     this.#identity = parts.checkpoint?.identity ?? "{}";
     this.#kernel = openStripe(parts.shared.memory);
     this.#table = new MemberTable(parts.shared);
     const scratch = { offset: PARITY, bytes: PARITY_BYTES };
     this.#reader = new CacheReader(parts.shared, parts.geometry, scratch, parts.io);
-    this.#state = this.#stateByCount();
+    this.#state = stateOf(this.#members, this.geometry);
     const lost = this.#state === "lost";
     for (const member of this.#members) {
       // Of a lost array what is left may still be read: the entries' hashes tell what is right.
@@ -203,7 +163,7 @@ export class CacheArray implements JournalReader {
     const offset = MEMBER_DATA + slot * stripBytes;
     for (let index = 0; index < members; index++) {
       const member = present(this.#members[index], "member");
-      if (member.state !== "good" && member.state !== "rebuilding") continue;
+      if (!isWritable(member)) continue;
       const iovecs = base + CACHE_IOVECS + index * stripeCount * IOVEC_BYTES;
       const wrote = this.#io.pwritev(index, member.fd, iovecs, stripeCount, offset);
       if (wrote === bytes) member.writtenBytes += bytes;
@@ -221,7 +181,7 @@ export class CacheArray implements JournalReader {
     if (this.#state === "lost") return false;
     for (let index = 0; index < this.#members.length; index++) {
       const member = present(this.#members[index], "member");
-      if (member.state !== "good" && member.state !== "rebuilding") continue;
+      if (!isWritable(member)) continue;
       const result = this.#io.fdatasync(index, member.fd);
       if (result < 0 && !this.#drop(member, errorText(result), "sync")) return false;
     }
@@ -250,16 +210,7 @@ export class CacheArray implements JournalReader {
     const generation = (this.#checkpoint?.generation ?? 0) + 1;
     const { J, sequence, image, position } = place;
     const checkpoint = { generation, J, sequence, image, position, identity: this.#identity };
-    encodeCheckpoint(checkpoint, this.arrayId, this.#block);
-    const at = present(CHECKPOINT_AT[generation % 2], "checkpoint slot");
-    for (const member of this.#members) {
-      if (member.state !== "good" && member.state !== "rebuilding") continue;
-      const wrote = this.#io.pwrite(member.index, member.plainFd, this.#blockAddress, BLOCK_BYTES, at);
-      if (wrote !== BLOCK_BYTES) {
-        if (!this.#drop(member, wrote < 0 ? errorText(wrote) : "short write", "checkpoint")) return false;
-        encodeCheckpoint(checkpoint, this.arrayId, this.#block);
-      }
-    }
+    if (!this.#head.writeCheckpoint(this.#members, checkpoint, this.#failed)) return false;
     if (!this.sync()) return false;
     this.#checkpoint = checkpoint;
     return true;
@@ -273,7 +224,7 @@ export class CacheArray implements JournalReader {
   /** Takes a member out, as if its disk had failed. */
   failMember(index: number, cause = "taken out"): void {
     const member = present(this.#members[index], "member");
-    if (member.state === "good" || member.state === "rebuilding") this.#drop(member, cause, "order");
+    if (isWritable(member)) this.#drop(member, cause, "order");
   }
 
   /** Puts another disk (new, empty, or the array's own old one) in the place of a lost member; then call `rebuildStep`
@@ -283,8 +234,7 @@ export class CacheArray implements JournalReader {
     if (old === undefined) return { kind: "refused", path, reason: `there is no member ${index}` };
     if (this.geometry.parityStrips === 0 || this.#state === "lost")
       return { kind: "refused", path, reason: "nothing is left to rebuild it from" };
-    if (old.state === "good" || old.state === "rebuilding")
-      return { kind: "refused", path, reason: `member ${index} (${old.path}) is in use` };
+    if (isWritable(old)) return { kind: "refused", path, reason: `member ${index} (${old.path}) is in use` };
     const refusal = inspectReplacement(path, index, this.arrayId, this.#members);
     if (refusal !== null) return refusal;
     closeMember(old);
@@ -301,7 +251,7 @@ export class CacheArray implements JournalReader {
     this.#table.countReplacement(index);
     this.#reader.setMember(index, member.plainFd);
     if (this.#started) this.#beginRebuild(member);
-    if (!this.#writeSuperblocks()) return { kind: "refused", path, reason: "the array was lost meanwhile" };
+    if (!this.#writeMembership()) return { kind: "refused", path, reason: "the array was lost meanwhile" };
     return { kind: "rebuilding", path };
   }
 
@@ -323,9 +273,9 @@ export class CacheArray implements JournalReader {
       this.#rebuild = null;
       member.state = "good";
       member.cause = "";
-      if (!this.#writeSuperblocks() || member.state !== "good") return "failed";
+      if (!this.#writeMembership() || member.state !== "good") return "failed";
       this.#table.set(member.index, 0, Number.POSITIVE_INFINITY, 0);
-      this.#state = this.#stateByCount();
+      this.#state = stateOf(this.#members, this.geometry);
       this.#publishState();
       const evidence = { member: member.index, path: member.path, unreadableBytes: rebuild.unreadableBytes };
       if (rebuild.unreadableBytes > 0)
@@ -352,9 +302,7 @@ export class CacheArray implements JournalReader {
       headJ: this.headJ,
       durableJ: this.durableJ,
       checkpointJ: this.#checkpoint?.J ?? 0,
-      members: this.#members.map(({ path, state, cause, mode, writtenBytes, errors }) => {
-        return { path, state, cause, mode, writtenBytes, errors };
-      }),
+      members: this.#members.map(memberHealth),
       rebuild:
         rebuild === null
           ? null
@@ -370,12 +318,7 @@ export class CacheArray implements JournalReader {
 
   /** One line for the operator. */
   describe(): string {
-    const { members, parity, stripBytes, cacheBytes } = this.geometry;
-    const shape = `${members} members, parity ${parity}, strips of ${stripBytes / 1024} KiB, ${formatBytes(cacheBytes)} of journal`;
-    const each = this.#members.map((member) => {
-      return `${member.path} (${member.state === "good" ? member.mode : `${member.state}: ${member.cause}`})`;
-    });
-    return `${this.#state}; ${shape}; ${each.join(", ")}`;
+    return describeArray(this.#state, this.#members, this.geometry);
   }
 
   close(): void {
@@ -384,7 +327,7 @@ export class CacheArray implements JournalReader {
 
   /** Writes who is in and who is out on every member still in, durably. false: the array was lost over it. */
   writeMembership(): boolean {
-    return this.#writeSuperblocks();
+    return this.#writeMembership();
   }
 
   #beginRebuild(member: Member): void {
@@ -408,13 +351,6 @@ export class CacheArray implements JournalReader {
     });
   }
 
-  /** Bits of the members whose strips are not to be believed after a restart. */
-  #outMask(): number {
-    let mask = 0;
-    for (const member of this.#members) if (member.state !== "good") mask |= 1 << member.index;
-    return mask;
-  }
-
   #unwritableMask(): number {
     let mask = 0;
     for (let index = 0; index < this.#members.length; index++) {
@@ -422,12 +358,6 @@ export class CacheArray implements JournalReader {
       if (state !== "good" && state !== "rebuilding") mask |= 1 << index;
     }
     return mask;
-  }
-
-  #stateByCount(): ArrayState {
-    let out = 0;
-    for (const member of this.#members) if (member.state !== "good") out++;
-    return out === 0 ? "healthy" : out <= this.geometry.parityStrips ? "degraded" : "lost";
   }
 
   #publishState(): void {
@@ -448,8 +378,8 @@ export class CacheArray implements JournalReader {
     const evidence = { member: member.index, path: member.path, cause, during, headJ: this.headJ };
     this.#tell("alarm", "memberLost", `the cache lost ${member.path}: ${cause}`, evidence);
     const before = this.#state;
-    this.#state = this.#stateByCount();
-    const survived = this.#writeSuperblocks();
+    this.#state = stateOf(this.#members, this.geometry);
+    const survived = this.#writeMembership();
     this.#publishState();
     if (before !== "lost" && this.#state === "lost")
       this.#tell("alarm", "cacheLost", "the cache is lost: data goes to tape only", evidence);
@@ -458,39 +388,8 @@ export class CacheArray implements JournalReader {
     return survived && this.#state !== "lost";
   }
 
-  #writeSuperblocks(): boolean {
-    this.#generation++;
-    const generation = this.#generation;
-    for (const member of this.#members) {
-      if (member.state !== "good" && member.state !== "rebuilding") continue;
-      const { members, parity, stripBytes, cacheBytes } = this.geometry;
-      encodeSuperblock(
-        {
-          arrayId: this.arrayId,
-          owner: this.owner,
-          memberIndex: member.index,
-          members,
-          parity,
-          stripBytes,
-          cacheBytes,
-          generation,
-          outMask: this.#outMask(),
-          rebuilding: member.state === "rebuilding",
-        },
-        this.#block,
-      );
-      // One copy is whole at any time.
-      const trouble = this.#putDurably(member, SUPERBLOCK_AT) || this.#putDurably(member, SUPERBLOCK_COPY_AT);
-      // Dropping writes the superblocks anew, with a newer generation: this round is over then.
-      if (trouble !== 0) return this.#drop(member, errorText(trouble), "superblock");
-    }
-    return this.#state !== "lost";
-  }
-
-  #putDurably(member: Member, at: number): number {
-    const wrote = this.#io.pwrite(member.index, member.plainFd, this.#blockAddress, BLOCK_BYTES, at);
-    if (wrote < 0) return wrote;
-    return Math.min(0, this.#io.fdatasync(member.index, member.plainFd));
+  #writeMembership(): boolean {
+    return this.#head.writeMembership(this.#members, this.#failed) && this.#state !== "lost";
   }
 
   #tell(...event: Parameters<typeof cacheEvent>): void {

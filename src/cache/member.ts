@@ -77,13 +77,13 @@ function isZero(fd: number, bytes: Buffer, from: number): boolean {
 
 /** Looks, and changes nothing. */
 export function inspectMember(path: string): Inspection {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return { kind: "new" };
+  if (!stat.isFile() && !stat.isBlockDevice())
+    return { kind: "foreign", cause: "neither a file nor a block device" };
   const fd = openFile(path, 0);
-  if (fd === -2) return { kind: "new" };
   if (fd < 0) return { kind: "damaged", cause: `cannot be opened: ${errorText(fd)}` };
   try {
-    const stat = statSync(path);
-    if (!stat.isFile() && !stat.isBlockDevice())
-      return { kind: "foreign", cause: "neither a file nor a block device" };
     const sizeBytes = checked(libc.lseek(fd, 0, SEEK_END));
     if (sizeBytes === 0) return { kind: "new" };
     const head = Buffer.alloc(HEAD_BYTES);

@@ -2,7 +2,8 @@
  *  (1) Everything is looked at before anything is written.
  *  (2) A foreign file, one of another array or device, or of another shape stops the start; it is never written.
  *  (3) An array is made only where ALL members are new; an empty disk among members is a lost member.
- *  (4) Members carry generation 0 until all are made: an array torn while being made is made again. */
+ *  (4) Members carry generation 0 until all are made, and the array is used only when all carry more: one torn while
+ *      being made is made again, or finished, whole. */
 
 import { PARITY } from "../../wasm/ring/layout.ts";
 import { errorText } from "../base/ffi.ts";
@@ -154,7 +155,8 @@ function reopen(options: CacheArrayOptions, geometry: Geometry, found: readonly 
         checkpoint = candidate;
     }
   }
-  if (newest === null) return refused(found[0]?.path ?? "", "no member can be read");
+  if (newest === null)
+    return refused(found[0]?.path ?? "", `no member of the array can be read: ${members[0]?.cause ?? ""}`);
   const array = assemble(options, geometry, members, newest.arrayId, newest.generation, checkpoint);
   // Who is missing now must be known as such when it comes back.
   if (array.state !== "lost") array.writeMembership();
@@ -171,7 +173,9 @@ function standing(
 ): string {
   if (inspection.kind === "new") return "absent or empty";
   if (inspection.kind !== "member") return inspection.cause;
-  if (inspection.superblock.generation === 0) return "was never part of the array";
+  const { generation, arrayId } = inspection.superblock;
+  const torn = newest !== null && newest.generation <= 1 && newest.arrayId === arrayId; // (4)
+  if (generation === 0 && !torn) return "was never part of the array";
   if (newest !== null && (newest.outMask & (1 << index)) !== 0)
     return "was lost earlier: replace it to rebuild it";
   if (inspection.sizeBytes < geometry.memberBytes)

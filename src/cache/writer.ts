@@ -36,7 +36,8 @@ export interface Cursors {
 export type TapePlace = (into: { -readonly [K in keyof CheckpointPlace]: CheckpointPlace[K] }) => boolean;
 
 export interface WriterStep {
-  /** Nothing to do until RECEIVED reaches this; Infinity: only another cursor or an order can bring work. */
+  /** Nothing to do until RECEIVED reaches this; Infinity: only ON_TAPE (no room) or an order can bring work.
+   *  WANT_DURABLE brings work too, whenever it is raised: the front wakes the Worker then. */
   readonly waitFor: number;
 }
 
@@ -129,7 +130,8 @@ export class CacheWriter {
   /** false: there was no place to be had, or none worth writing down. */
   #writeCheckpoint(checkpointJ: number): boolean {
     if (!this.#tapePlace(this.#place)) return false;
-    if (this.#place.J < checkpointJ) return false;
+    if (this.#place.J < checkpointJ || (this.#place.J === checkpointJ && !this.#checkpointAsked))
+      return false;
     this.#checkpointAsked = false;
     if (this.#array.writeCheckpoint(this.#place)) {
       this.#cursors.set(DURABLE, this.#array.durableJ);
