@@ -133,7 +133,8 @@ function reopen(options: CacheArrayOptions, geometry: Geometry, found: readonly 
     const member = newMember(index, path);
     members.push(member);
     member.cause = standing(inspection, newest, index, geometry);
-    if (inspection.kind !== "member" || inspection.superblock.generation === 0) continue;
+    if (inspection.kind !== "member" || inspection.sizeBytes < geometry.memberBytes) continue;
+    if (inspection.superblock.generation === 0 && member.cause !== "") continue;
     const rebuilding =
       inspection.superblock.rebuilding && inspection.superblock.generation === newest?.generation;
     const trouble = open(member, geometry, options);
