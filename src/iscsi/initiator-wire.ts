@@ -7,6 +7,7 @@ import { BHS_BYTES, padBytes } from "./pdu.ts";
 
 export const POLL_IN = 1;
 export const POLL_OUT = 4;
+const POLL_ERROR = 8;
 const EINPROGRESS = 115;
 const SOCK_STREAM_NONBLOCK_CLOEXEC = 1 | 0o4000 | 0o2000000;
 const SOL_SOCKET = 1;
@@ -131,6 +132,7 @@ export class Wire {
       this.#view.setInt16(AT_POLLFD + 6, 0, true);
       const ready = checked(libc.poll(this.#address + AT_POLLFD, 1, restMs));
       if (ready > 0) return this.#view.getInt16(AT_POLLFD + 6, true);
+      if (ready < 0 && ready !== -EINTR) return POLL_ERROR;
       if (ready === 0 && performance.now() >= deadlineMs) return 0;
     }
   }

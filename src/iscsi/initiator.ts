@@ -11,7 +11,15 @@
  *      const place = session.submit(lun, cdb, "out", address, bytes, timeoutMs); // several at once:
  *      session.serve(10); for (let done = session.reap(); done >= 0; ...) session.replyOf(done) */
 import { errorText } from "../base/ffi.ts";
-import { type LoggedIn, type LoginOptions, login, logoutExchange, sendTargets } from "./initiator-login.ts";
+import type { LoggedIn } from "./initiator-login.ts";
+import {
+  type DiscoveredTarget,
+  discover,
+  InitiatorError,
+  type InitiatorOptions,
+  openSession,
+  type PortalOptions,
+} from "./initiator-open.ts";
 import { PduReader } from "./initiator-reader.ts";
 import { Receiver } from "./initiator-receiver.ts";
 import { Sender } from "./initiator-sender.ts";
@@ -22,7 +30,7 @@ import {
   OWN_TAG,
   PLACES_MAX,
 } from "./initiator-task.ts";
-import { POLL_IN, POLL_OUT, Wire } from "./initiator-wire.ts";
+import { POLL_IN, POLL_OUT, type Wire } from "./initiator-wire.ts";
 import type { SessionParameters } from "./keys.ts";
 import {
   LOGOUT_SESSION,
@@ -40,41 +48,11 @@ import {
 } from "./pdu.ts";
 import { encodeLogout, encodeNopOut, encodeTaskManagement } from "./requests.ts";
 
+export { type DiscoveredTarget, InitiatorError, type InitiatorOptions } from "./initiator-open.ts";
 export { type InitiatorDirection, InitiatorReply } from "./initiator-task.ts";
 
 const DEFAULT_DEPTH = 32;
 const LOGOUT_MS = 2000;
-
-export interface InitiatorOptions extends Omit<LoginOptions, "targetName"> {
-  readonly host: string;
-  readonly port: number;
-  /** Default: the first target that a discovery session names. */
-  readonly targetName?: string;
-  /** For connecting and logging in. */
-  readonly timeoutMs: number;
-  /** Commands outstanding at once. */
-  readonly depth?: number;
-}
-
-export interface DiscoveredTarget {
-  readonly name: string;
-  /** HOST:PORT,GROUP as the target states them. */
-  readonly addresses: readonly string[];
-}
-
-/** No session came about. */
-export class InitiatorError extends Error {
-  /** Status class and detail of the target's Login Response; 0: it gave none. */
-  readonly loginStatus: number;
-  /** Where the target has moved to (status class 1); "" otherwise. */
-  readonly address: string;
-  constructor(message: string, loginStatus = 0, address = "") {
-    super(message);
-    this.name = "InitiatorError";
-    this.loginStatus = loginStatus;
-    this.address = address;
-  }
-}
 
 export class Initiator {
   readonly parameters: SessionParameters;
@@ -118,26 +96,15 @@ export class Initiator {
   /** Logs in to a normal session; throws InitiatorError. */
   static connect(options: InitiatorOptions): Initiator {
     const deadlineMs = performance.now() + options.timeoutMs;
-    const targetName = options.targetName ?? Initiator.discover(options)[0]?.name;
+    const targetName = options.targetName ?? discover(options)[0]?.name;
     if (targetName === undefined) throw new InitiatorError(`${options.host}:${options.port} has no target`);
-    const { wire, session } = open({ ...options, targetName }, deadlineMs);
+    const { wire, session } = openSession(options, targetName, deadlineMs);
     return new Initiator(wire, session, targetName, options.depth ?? DEFAULT_DEPTH);
   }
 
   /** The targets at a portal, by a discovery session; throws InitiatorError. */
-  static discover(options: Omit<InitiatorOptions, "targetName" | "depth">): DiscoveredTarget[] {
-    const deadlineMs = performance.now() + options.timeoutMs;
-    const { wire, session } = open({ ...options, targetName: undefined }, deadlineMs);
-    const pairs = sendTargets(wire, session, deadlineMs);
-    if (typeof pairs !== "string") logoutExchange(wire, session.numbers, deadlineMs);
-    wire.close();
-    if (typeof pairs === "string") throw new InitiatorError(`discovery: ${pairs}`);
-    const targets: { name: string; addresses: string[] }[] = [];
-    for (const [key, value] of pairs) {
-      if (key === "TargetName") targets.push({ name: value, addresses: [] });
-      else if (key === "TargetAddress") targets.at(-1)?.addresses.push(value);
-    }
-    return targets;
+  static discover(options: PortalOptions): DiscoveredTarget[] {
+    return discover(options);
   }
 
   /** The session lives; else `cause` says why not. */
@@ -361,17 +328,4 @@ function endsTask(taskFunction: number, lun: number, task: InitiatorTask): boole
     taskFunction === TMF_CLEAR_TASK_SET ||
     taskFunction === TMF_LOGICAL_UNIT_RESET;
   return ofUnit && task.lun === lun;
-}
-
-function open(
-  options: Omit<InitiatorOptions, "targetName"> & { targetName: string | undefined },
-  deadlineMs: number,
-): { wire: Wire; session: LoggedIn } {
-  const portal = `${options.host}:${options.port}`;
-  const connected = Wire.connect(options.host, options.port, deadlineMs);
-  if (connected.kind === "failed") throw new InitiatorError(`${portal}: ${connected.cause}`);
-  const outcome = login(connected.wire, options, deadlineMs);
-  if (outcome.kind === "loggedIn") return { wire: connected.wire, session: outcome };
-  connected.wire.close();
-  throw new InitiatorError(`${portal}: login refused: ${outcome.cause}`, outcome.status, outcome.address);
 }

@@ -5,6 +5,7 @@
  *  (3) Data lies at native addresses; a GOOD block allocates nothing. */
 import { ptr } from "bun:ffi";
 import { libc } from "../../base/ffi.ts";
+import type { Sense } from "../../scsi/sense.ts";
 import {
   fixed6,
   inquiry,
@@ -27,7 +28,6 @@ import {
   type HostOutcome,
   type HostPort,
   HostReply,
-  type HostSense,
   outcomeOf,
   readSense,
 } from "./host-port.ts";
@@ -176,7 +176,7 @@ export class HostTape {
     };
   }
 
-  requestSense(): HostSense | undefined {
+  requestSense(): Sense | undefined {
     const outcome = this.#smallIn(requestSense(this.#cdb6, SMALL_BYTES), SMALL_BYTES);
     if (outcome.kind !== "good") return undefined;
     return readSense(this.#small, this.#reply.transferredBytes);
