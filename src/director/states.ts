@@ -143,7 +143,13 @@ export type DirectorEvent =
   | { readonly kind: "cartridgeChanged"; readonly cartridge: Barcode | null }
   // --- answers ---
   | { readonly kind: "gathered"; readonly attempt: number; readonly evidence: FaultEvidence }
-  | { readonly kind: "spareChosen"; readonly attempt: number; readonly drive: DriveId }
+  /** `cartridgeIn`: the drive that the library finds the cartridge in now (null: in none), whatever was believed. */
+  | {
+      readonly kind: "spareChosen";
+      readonly attempt: number;
+      readonly drive: DriveId;
+      readonly cartridgeIn: DriveId | null;
+    }
   | { readonly kind: "noSpare"; readonly attempt: number }
   | { readonly kind: "coupled"; readonly attempt: number }
   | { readonly kind: "coupleFailed"; readonly attempt: number; readonly text: string }
@@ -216,7 +222,8 @@ export type DirectorEffect =
     }
   /** Of a cartridge that is in the drive already: at once. */
   | { readonly kind: "load"; readonly attempt: number; readonly drive: DriveId }
-  /** 615: identity, end of data not below `onTapeJ`, hashes of the last blocks; leaves the drive where writing goes on. */
+  /** 615: identity, end of data not below `onTapeJ`, hashes of the last blocks; leaves the drive where writing goes on.
+   *  What a dying drive left unreadable beyond that place is cut off (ERASE short) if nothing will be written over it. */
   | {
       readonly kind: "verify";
       readonly attempt: number;
@@ -224,7 +231,8 @@ export type DirectorEffect =
       readonly cartridge: Barcode;
       readonly onTapeJ: number;
     }
-  /** 616: the follower takes from here, from the cache until it has caught up. Answered by caughtUp or driveFailed. */
+  /** 616: the follower takes from here, from the cache until it has caught up. What is before was read back: ON_TAPE
+   *  becomes at least `fromJ` (else a full cache never frees its room). Answered by caughtUp, driveFailed or journalLost. */
   | {
       readonly kind: "follow";
       readonly attempt: number;

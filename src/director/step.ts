@@ -31,7 +31,7 @@
  *  (6) A stop ends no recovery: it is finished (or Halted) with the host held at BUSY, then `readyToStop`.
  *
  *  What may be trusted: in Streaming and Replaying the marks; in Classifying to Verifying only `received` and `cached` move,
- *  `onTape` stands. In Halted `recovery.cartridgeIn`, where the library has not been worked on by hand. */
+ *  `onTape` stands. Where the cartridge is, the library says anew with every choice of a spare. */
 import type { FaultEvidence } from "./classify.ts";
 import { ask, exclude, judge } from "./judge.ts";
 import type {
@@ -142,7 +142,10 @@ function classifying(state: Classifying, event: DirectorEvent, nowMs: number): S
 }
 
 function choosing(state: Choosing, event: DirectorEvent, nowMs: number): Step {
-  if (event.kind === "spareChosen") return couple(state, event.drive, nowMs);
+  if (event.kind === "spareChosen") {
+    const recovery: Recovery = { ...state.recovery, cartridgeIn: event.cartridgeIn };
+    return couple({ ...state, recovery }, event.drive, nowMs);
+  }
   if (event.kind === "noSpare")
     return halt(state, state.recovery, null, "noSpare", state.recovery.verdict?.meaning ?? "", nowMs);
   return unchanged(state);
