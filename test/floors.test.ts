@@ -124,3 +124,11 @@ test(`no file is longer than ${LINES_MAX} lines`, () => {
     .filter(({ lines }) => lines > LINES_MAX);
   expect(long).toEqual([]);
 });
+
+test("the lock names every optional package of every platform, and no registry: npm ci takes it anywhere", () => {
+  const { packages }: { packages: Record<string, { optionalDependencies?: Record<string, string> }> } =
+    JSON.parse(textOf("package-lock.json"));
+  const wanted = Object.values(packages).flatMap((entry) => Object.keys(entry.optionalDependencies ?? {}));
+  expect(wanted.filter((name) => packages[`node_modules/${name}`] === undefined)).toEqual([]);
+  expect(textOf("package-lock.json")).not.toContain('"resolved"');
+});
