@@ -1,0 +1,395 @@
+/** @module The iSCSI target: all connections of one thread in one poll().
+ *
+ *  The thread calls `pollOnce` for ever. Everything happens within that call, in this order:
+ *      wake-ups (another thread finished something) ─▶ new connections ─▶ what came in ─▶ places and completions
+ *      ─▶ what goes out ─▶ connections that ended
+ *
+ *  (1) Nothing blocks but poll() itself: sockets are non-blocking, units answer later through their tasks.
+ *  (2) Units are called from here and from `onWake` callbacks only, on this thread.
+ *  (3) A closed connection's tasks: `unit.abort(task)` for each open one, then `unit.nexusLost(nexus)` for every unit. No byte
+ *      arrives at an aborted task's place after `abort` was called; the task object itself stays the port's until
+ *      the port has completed it, which it must. */
+import { checked, EINTR, errorText, libc } from "../base/ffi.ts";
+import { createSharedMemory, type SharedMemory } from "../base/memory.ts";
+import { TERMS, type Terms } from "../iscsi/negotiate.ts";
+import { ASYNC_LOGOUT_REQUEST, OP_LOGIN, opcodeOf } from "../iscsi/pdu.ts";
+import { encodeAsyncMessage } from "../iscsi/responses.ts";
+import type { LogicalUnit } from "../scsi/unit/ports.ts";
+import { AbsentUnit } from "./absent.ts";
+import { type Disposition, takePlace } from "./commands.ts";
+import { Connection, type ConnectionHost } from "./connection.ts";
+import type { Authenticator } from "./login.ts";
+import { LoginDesk } from "./login-desk.ts";
+import {
+  acceptConnection,
+  addressText,
+  localAddress,
+  openPortal,
+  PEER_ADDRESS_BYTES,
+  type Portal,
+} from "./portal.ts";
+import { REGION_BYTES } from "./region.ts";
+import { handleRequest } from "./requests.ts";
+import type { Session, SessionHost } from "./session.ts";
+import { TargetStats } from "./stats.ts";
+import { type IscsiTask, SPILL_BYTES, TaskPool } from "./tasks.ts";
+
+export interface TargetOptions {
+  readonly iqn: string;
+  readonly alias?: string;
+  readonly address: string;
+  /** 0: any free port (`target.port` says which). */
+  readonly port: number;
+  /** A portal that was opened before (by `openPortal`), instead of address and port. */
+  readonly portal?: Portal;
+  /** LUN -> unit. May change while running, between two calls of pollOnce. */
+  readonly units: ReadonlyMap<number, LogicalUnit>;
+  readonly portalGroupTag?: number;
+  /** "host:port" for discovery, where initiators reach the portal by another address (NAT). */
+  readonly announcedAddress?: string;
+  readonly connectionsMax?: number;
+  readonly loginTimeoutMs?: number;
+  readonly terms?: Terms;
+  readonly authenticator?: (method: string, initiatorName: string) => Authenticator | null;
+}
+
+/** The portal cannot be opened; the message is for people. */
+export class PortalError extends Error {}
+
+export interface SessionInfo {
+  readonly initiatorName: string;
+  readonly initiatorAddress: string;
+  readonly nexusId: number;
+  readonly tsih: number;
+  readonly discovery: boolean;
+  readonly openTasks: number;
+}
+
+interface Wake {
+  readonly fd: number;
+  readonly callback: () => void;
+}
+
+const CONNECTIONS_MAX = 64;
+const WAKES_MAX = 32;
+const LOGIN_TIMEOUT_MS = 15_000;
+/** For the answer to a logout or a refused login to be taken by the initiator. */
+const ENDING_TIMEOUT_MS = 5_000;
+const DISCARD_BYTES = 262144;
+const POLLIN = 1;
+const POLLOUT = 4;
+const POLLERR = 8;
+const POLLHUP = 16;
+const POLLFD_BYTES = 8;
+const PLACED_MAX = 65536;
+
+export class Target implements SessionHost, ConnectionHost {
+  readonly iqn: string;
+  readonly address: string;
+  readonly port: number;
+  readonly units: ReadonlyMap<number, LogicalUnit>;
+  readonly stats = new TargetStats();
+  readonly memory: SharedMemory;
+  readonly discardAddress: number;
+  readonly discardBytes = DISCARD_BYTES;
+  readonly #options: TargetOptions;
+  readonly #portal: Portal;
+  readonly #absent: AbsentUnit;
+  readonly #desk: LoginDesk;
+  readonly #connections: Connection[] = [];
+  readonly #regions: number[] = [];
+  readonly #wakes: Wake[] = [];
+  readonly #pollfds: number;
+  readonly #wakeWord: number;
+  readonly #peer = new Uint8Array(PEER_ADDRESS_BYTES);
+  readonly #pools: TaskPool[] = [];
+  /** Sessions whose connection is gone while tasks are still open. */
+  readonly #leaving = new Set<Session>();
+  #placed: IscsiTask[] = [];
+  #placedCount = 0;
+  #draining = false;
+  #listening = true;
+  #stopBeforeMs = -1;
+
+  /** Listens at once; throws PortalError where it cannot. */
+  constructor(options: TargetOptions) {
+    if ((options.terms ?? TERMS).firstBurstBytes > SPILL_BYTES)
+      throw new RangeError("first burst exceeds the spill");
+    this.#options = options;
+    this.iqn = options.iqn;
+    this.units = options.units;
+    this.#portal = options.portal ?? open(options.address, options.port);
+    this.address = this.#portal.address;
+    this.port = this.#portal.port;
+    const connections = options.connectionsMax ?? CONNECTIONS_MAX;
+    const pollBytes = (1 + WAKES_MAX + connections) * POLLFD_BYTES;
+    this.#pollfds = DISCARD_BYTES;
+    this.#wakeWord = DISCARD_BYTES + pollBytes;
+    const regions = Math.ceil((this.#wakeWord + 8) / 4096) * 4096;
+    this.memory = createSharedMemory(regions + connections * REGION_BYTES);
+    this.discardAddress = this.memory.base;
+    for (let index = connections - 1; index >= 0; index--) this.#regions.push(regions + index * REGION_BYTES);
+    this.#absent = new AbsentUnit(() => [...this.units.keys()].sort((left, right) => left - right));
+    this.#desk = new LoginDesk({
+      host: this,
+      targetName: options.iqn,
+      targetAlias: options.alias ?? "",
+      portalGroupTag: options.portalGroupTag ?? 1,
+      terms: options.terms ?? TERMS,
+      authenticator: options.authenticator ?? null,
+      sessions: () => this.#sessions(),
+      accepting: () => this.#listening,
+      takePool: () => this.#pools.pop() ?? new TaskPool(),
+      replace: (session) => {
+        session.connection.fail("replaced by a new login");
+        this.#leave(session);
+      },
+    });
+  }
+
+  /** File descriptors in use: portal, wake-ups, connections. */
+  get fdCount(): number {
+    return (this.#listening ? 1 : 0) + this.#wakes.length + this.#connections.length;
+  }
+
+  /** Nothing is listened to and no session's task is open any more. */
+  get stopped(): boolean {
+    return !this.#listening && this.#connections.length === 0 && this.#leaving.size === 0;
+  }
+
+  /** Calls back, on this thread and within `pollOnce`, when this (non-blocking) eventfd was written to. */
+  onWake(fd: number, callback: () => void): void {
+    if (this.#wakes.length >= WAKES_MAX) throw new RangeError("too many wake-up descriptors");
+    this.#wakes.push({ fd, callback });
+  }
+
+  sessions(): SessionInfo[] {
+    return [...this.#sessions()].map((session) => ({
+      initiatorName: session.nexus.initiatorName,
+      initiatorAddress: session.connection.from,
+      nexusId: session.nexus.id,
+      tsih: session.tsih,
+      discovery: session.discovery,
+      openTasks: session.openTasks,
+    }));
+  }
+
+  *#sessions(): Generator<Session> {
+    for (const connection of this.#connections) {
+      if (connection.session !== null && !connection.closed) yield connection.session;
+    }
+  }
+
+  /** No new connections; asks every initiator to log out within `graceMs` and then ends what is left, within
+   *  `pollOnce`; 0: at once. */
+  stop(graceMs = 0): void {
+    if (this.#listening) libc.close(this.#portal.fd);
+    this.#listening = false;
+    this.#stopBeforeMs = performance.now() + graceMs;
+    for (const connection of this.#connections) {
+      if (graceMs === 0 || connection.session === null) connection.fail("the target stops");
+      else {
+        const seconds = Math.ceil(graceMs / 1000);
+        const view = this.memory.view;
+        connection.sendHeader(
+          (to) => encodeAsyncMessage(view, to, ASYNC_LOGOUT_REQUEST, 0, 0, seconds),
+          true,
+        );
+        connection.flush();
+      }
+    }
+    this.#reap();
+  }
+
+  /** Waits up to `timeoutMs` (-1: for ever) for something to do and does all of it. */
+  pollOnce(timeoutMs: number): void {
+    const count = this.#poll(timeoutMs);
+    const nowMs = performance.now();
+    if (count > 0) this.#wake();
+    this.drainPlaced();
+    const connections = this.#connections.length;
+    if (count > 0 && this.#listening && this.#revents(0) !== 0) this.#accept(nowMs);
+    const first = 1 + this.#wakes.length;
+    for (let index = 0; index < connections; index++) {
+      const connection = this.#connections[index];
+      if (connection === undefined) continue;
+      const revents = count > 0 ? this.#revents(first + index) : 0;
+      if ((revents & POLLOUT) !== 0) connection.blocked = false;
+      if (connection.ready || (revents & POLLIN) !== 0) connection.pump();
+      else if ((revents & (POLLERR | POLLHUP)) !== 0) connection.fail("connection lost");
+    }
+    this.drainPlaced();
+    for (const connection of this.#connections) {
+      const { output } = connection;
+      if (
+        !connection.closed &&
+        !connection.blocked &&
+        (connection.dirty || connection.ending || !output.idle)
+      ) {
+        connection.flush();
+      }
+    }
+    this.#expire(nowMs);
+    this.#reap();
+  }
+
+  #poll(timeoutMs: number): number {
+    const { view } = this.memory;
+    let at = this.#pollfds;
+    let wait = timeoutMs;
+    view.setInt32(at, this.#listening ? this.#portal.fd : -1, true);
+    view.setInt16(at + 4, POLLIN, true);
+    at += POLLFD_BYTES;
+    for (const wake of this.#wakes) {
+      view.setInt32(at, wake.fd, true);
+      view.setInt16(at + 4, POLLIN, true);
+      at += POLLFD_BYTES;
+    }
+    for (const connection of this.#connections) {
+      view.setInt32(at, connection.fd, true);
+      view.setInt16(at + 4, (connection.reading ? POLLIN : 0) | (connection.blocked ? POLLOUT : 0), true);
+      at += POLLFD_BYTES;
+      if (connection.ready || (connection.dirty && !connection.blocked)) wait = 0;
+      else if (
+        (connection.session === null || connection.ending || this.#stopBeforeMs >= 0) &&
+        (wait < 0 || wait > 100)
+      )
+        wait = 100;
+    }
+    const count = (at - this.#pollfds) / POLLFD_BYTES;
+    const ready = checked(libc.poll(this.memory.base + this.#pollfds, count, wait));
+    if (ready < 0 && ready !== -EINTR) throw new Error(`poll: ${errorText(ready)}`);
+    return ready;
+  }
+
+  #revents(index: number): number {
+    return this.memory.view.getInt16(this.#pollfds + index * POLLFD_BYTES + 6, true);
+  }
+
+  #wake(): void {
+    for (let index = 0; index < this.#wakes.length; index++) {
+      const wake = this.#wakes[index];
+      if (wake === undefined || this.#revents(1 + index) === 0) continue;
+      libc.read(wake.fd, this.memory.base + this.#wakeWord, 8);
+      wake.callback();
+    }
+  }
+
+  #accept(nowMs: number): void {
+    for (;;) {
+      const fd = acceptConnection(this.#portal, this.#peer);
+      if (fd < 0) return;
+      const region = this.#regions.pop();
+      if (region === undefined) {
+        libc.close(fd);
+        continue;
+      }
+      const { host, port } = addressText(this.#peer);
+      this.#connections.push(new Connection(this, fd, `${host}:${port}`, region, nowMs));
+    }
+  }
+
+  #expire(nowMs: number): void {
+    const loginMs = this.#options.loginTimeoutMs ?? LOGIN_TIMEOUT_MS;
+    const stopping = this.#stopBeforeMs >= 0 && nowMs >= this.#stopBeforeMs;
+    for (const connection of this.#connections) {
+      if (connection.session === null && nowMs - connection.openedMs > loginMs)
+        connection.fail("login took too long");
+      if (stopping) connection.fail("the target stops");
+      if (!connection.ending) continue;
+      if (connection.endingSinceMs === 0) connection.endingSinceMs = nowMs;
+      if (nowMs - connection.endingSinceMs > ENDING_TIMEOUT_MS)
+        connection.fail("the last answer was not taken");
+    }
+  }
+
+  #reap(): void {
+    for (let index = this.#connections.length - 1; index >= 0; index--) {
+      const connection = this.#connections[index];
+      if (connection?.closed) this.#end(connection, connection.cause);
+    }
+    this.drainPlaced();
+  }
+
+  #end(connection: Connection, cause: string): void {
+    const index = this.#connections.indexOf(connection);
+    if (index < 0) return;
+    connection.fail(cause);
+    this.#connections.splice(index, 1);
+    libc.close(connection.fd);
+    this.#regions.push(connection.at);
+    if (connection.session !== null) this.#leave(connection.session);
+  }
+
+  #leave(session: Session): void {
+    if (session.closed) return;
+    this.#leaving.add(session);
+    session.close();
+  }
+
+  control(
+    connection: Connection,
+    at: number,
+    _ahsBytes: number,
+    dataBytes: number,
+    keptBytes: number,
+  ): Disposition {
+    const { session } = connection;
+    if (session === null) {
+      return opcodeOf(this.memory.view, at) === OP_LOGIN
+        ? this.#desk.handle(connection, at, dataBytes)
+        : "drop";
+    }
+    const target = {
+      targetName: this.iqn,
+      address: this.#options.announcedAddress ?? "",
+      portalGroupTag: this.#options.portalGroupTag ?? 1,
+      discovery: session.discovery,
+    };
+    if (target.address === "") {
+      const { host, port } = localAddress(connection.fd);
+      target.address = `${host}:${port}`;
+    }
+    return handleRequest(session, target, at, dataBytes, keptBytes);
+  }
+
+  unitOf(lun: number): LogicalUnit {
+    return this.units.get(lun) ?? this.#absent;
+  }
+
+  placed(task: IscsiTask): void {
+    if (this.#placedCount >= PLACED_MAX) throw new RangeError("a unit places without end");
+    this.#placed[this.#placedCount++] = task;
+  }
+
+  drainPlaced(): void {
+    // A unit called from here may place the next task: it is dealt with in this same loop.
+    if (this.#draining) return;
+    this.#draining = true;
+    for (let index = 0; index < this.#placedCount; index++) {
+      const task = this.#placed[index];
+      if (task !== undefined) takePlace(task);
+    }
+    this.#placedCount = 0;
+    this.#draining = false;
+  }
+
+  abortAll(lun: number): void {
+    for (const session of this.#sessions()) session.abortTasks(lun);
+  }
+
+  endAllSessions(): void {
+    for (const connection of this.#connections) connection.ending = true;
+  }
+
+  sessionGone(session: Session): void {
+    this.#leaving.delete(session);
+    if (session.pool !== null) this.#pools.push(session.pool);
+  }
+}
+
+function open(address: string, port: number): Portal {
+  const outcome = openPortal(address, port);
+  if (outcome.kind === "failed") throw new PortalError(outcome.cause);
+  return outcome.portal;
+}
