@@ -196,6 +196,7 @@ export class FileMedium implements TapePort {
   }
 
   notReady(): Sense | null {
+    this.#refresh();
     if (this.faults.broken !== null) return this.faults.broken;
     if (!this.medium.present) return mediumNotPresent;
     return this.medium.loaded ? null : initializingCommandRequired;
