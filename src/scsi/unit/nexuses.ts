@@ -25,7 +25,8 @@ export class Nexuses {
   reservedBy: string | null = null;
   private readonly states = new Map<number, NexusState>();
   private readonly preventing = new Set<string>();
-  private readonly inherited = new Map<string, readonly (readonly [number, number])[]>();
+  /** Attentions of ports that a handover told of and that have not spoken yet. */
+  private readonly inherited = new Map<string, Sense[]>();
   private readonly announcesPowerOn: boolean;
 
   constructor(announcesPowerOn: boolean, state?: NexusesState) {
@@ -33,7 +34,12 @@ export class Nexuses {
     if (state === undefined) return;
     this.reservedBy = state.reservedBy;
     for (const port of state.removalPreventedBy) this.preventing.add(port);
-    for (const [port, attentions] of Object.entries(state.attentions)) this.inherited.set(port, attentions);
+    for (const [port, attentions] of Object.entries(state.attentions)) {
+      this.inherited.set(
+        port,
+        attentions.map(([asc, ascq]) => unitAttention(asc, ascq)),
+      );
+    }
   }
 
   /** The nexus' state; one that is seen for the first time has a power-on attention pending. */
@@ -42,13 +48,8 @@ export class Nexuses {
   }
 
   private meet(nexus: Nexus): NexusState {
-    const known = this.inherited.get(nexus.initiatorPort);
     const attentions =
-      known !== undefined
-        ? known.map(([asc, ascq]) => unitAttention(asc, ascq))
-        : this.announcesPowerOn
-          ? [powerOnAttention]
-          : [];
+      this.inherited.get(nexus.initiatorPort) ?? (this.announcesPowerOn ? [powerOnAttention] : []);
     this.inherited.delete(nexus.initiatorPort);
     const state = { nexus, attentions };
     this.states.set(nexus.id, state);
@@ -58,10 +59,9 @@ export class Nexuses {
   /** Queues an attention for every nexus but one; the same one is not queued twice. */
   attention(sense: Sense, exceptNexusId = -1): void {
     for (const { nexus, attentions } of this.states.values()) {
-      if (nexus.id === exceptNexusId) continue;
-      if (attentions.some((pending) => pending.asc === sense.asc && pending.ascq === sense.ascq)) continue;
-      if (attentions.length < ATTENTIONS_MAX) attentions.push(sense);
+      if (nexus.id !== exceptNexusId) queue(attentions, sense);
     }
+    for (const attentions of this.inherited.values()) queue(attentions, sense);
   }
 
   /** A reset: nothing pending but this; reservation and prevention are gone. */
@@ -98,10 +98,19 @@ export class Nexuses {
 
   export(): NexusesState {
     const attentions: Record<string, readonly (readonly [number, number])[]> = {};
-    for (const [port, pending] of this.inherited) attentions[port] = pending;
+    for (const [port, pending] of this.inherited) attentions[port] = codes(pending);
     for (const { nexus, attentions: pending } of this.states.values()) {
-      attentions[nexus.initiatorPort] = pending.map(({ asc, ascq }) => [asc, ascq] as const);
+      attentions[nexus.initiatorPort] = codes(pending);
     }
     return { reservedBy: this.reservedBy, removalPreventedBy: [...this.preventing], attentions };
   }
+}
+
+function queue(attentions: Sense[], sense: Sense): void {
+  const isPending = attentions.some(({ asc, ascq }) => asc === sense.asc && ascq === sense.ascq);
+  if (!isPending && attentions.length < ATTENTIONS_MAX) attentions.push(sense);
+}
+
+function codes(attentions: readonly Sense[]): (readonly [number, number])[] {
+  return attentions.map(({ asc, ascq }) => [asc, ascq] as const);
 }

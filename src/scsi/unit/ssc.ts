@@ -56,7 +56,9 @@ export class SscUnit extends SpcUnit {
   private bufferedMode = 1;
   private knownLoaded: boolean;
   private knownBarcode: string;
+  /** Who asked for the LOAD under way, of which cartridge; -1: nobody. */
   private loaderNexusId = -1;
+  private loaderBarcode = "";
 
   constructor(options: SscOptions) {
     super(DEVICE_TYPE_TAPE, options.identity, tapeCommands, options, options.state);
@@ -107,8 +109,11 @@ export class SscUnit extends SpcUnit {
 
   private noticeMedium(): void {
     const { loaded, barcode } = this.port.medium;
-    if (loaded) this.attention(senses.mediumChangedAttention, this.loaderNexusId);
-    if (loaded || !this.port.medium.present) this.loaderNexusId = -1;
+    if (loaded) {
+      const isAskedFor = barcode === this.loaderBarcode;
+      this.attention(senses.mediumChangedAttention, isAskedFor ? this.loaderNexusId : -1);
+      this.loaderNexusId = -1;
+    }
     this.knownLoaded = loaded;
     this.knownBarcode = barcode;
   }
@@ -283,7 +288,10 @@ export class SscUnit extends SpcUnit {
       return task.completeWithSense(this.port.notReady() ?? senses.mediumNotPresent);
     }
     if (!load && this.nexuses.removalPrevented) return task.completeWithSense(senses.mediumRemovalPrevented);
-    if (load) this.loaderNexusId = task.nexus.id;
+    if (load && !medium.loaded) {
+      this.loaderNexusId = task.nexus.id;
+      this.loaderBarcode = medium.barcode;
+    }
     const { tape } = task;
     tape.operation = load ? "load" : "unload";
     tape.immediate = (task.cdb[1]! & 1) !== 0;
