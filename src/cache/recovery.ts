@@ -69,6 +69,9 @@ export interface RecoveryEnd {
   /** "noEntry", "wrongOffset", "wrongSequence": an ordinary end; "bad...": an entry was torn or damaged. */
   readonly reason: GapReason;
   readonly entries: number;
+  /** Members whose strips were wrong somewhere. Where it is one, take it out (`failMember`) before draining: whoever
+   *  reads the journal then goes by parity. */
+  readonly suspects: readonly number[];
   readonly resumeJ: number;
   readonly resumeSequence: number;
 }
@@ -98,6 +101,7 @@ export function* recoverJournal(options: RecoveryOptions): Generator<RecoveredEn
   let J = startJ;
   let sequence = from?.sequence ?? 0;
   let entries = 0;
+  const suspects = new Set<number>();
   let reason: GapReason = "lapEnd";
   while (J - startJ < cacheBytes) {
     let seenThrough = NOBODY;
@@ -111,6 +115,7 @@ export function* recoverJournal(options: RecoveryOptions): Generator<RecoveredEn
       reason = firstFault ?? fault;
       break;
     }
+    if (seenThrough !== NOBODY) suspects.add(seenThrough);
     const entry = walk.entry(J, sequence, seenThrough);
     yield entry;
     entries++;
@@ -119,7 +124,7 @@ export function* recoverJournal(options: RecoveryOptions): Generator<RecoveredEn
   }
   const resumeJ = Math.ceil(J / stripeBytes) * stripeBytes;
   const resumeSequence = sequence + cacheBytes / ENTRY_HEADER_BYTES;
-  return { endJ: J, sequence, reason, entries, resumeJ, resumeSequence };
+  return { endJ: J, sequence, reason, entries, suspects: [...suspects], resumeJ, resumeSequence };
 }
 
 class EntryCheck {

@@ -84,6 +84,8 @@ export class TestBench {
   readonly faults = new Faults();
   readonly events: CacheEvent[] = [];
   shared: SharedMemory;
+  /** What arrays are opened over. */
+  io: MemberIo = this.faults.io;
   array: CacheArray | null = null;
 
   constructor(shape: Partial<BenchShape> = {}) {
@@ -106,7 +108,7 @@ export class TestBench {
       stripBytes,
       cacheBytes: this.cacheBytes,
       ringBytes: this.ringBytes,
-      io: this.faults.io,
+      io: this.io,
       onEvent: (event) => this.events.push(event),
     });
     if (outcome.kind === "open") this.array = outcome.array;

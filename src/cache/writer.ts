@@ -86,10 +86,23 @@ export class CacheWriter {
     this.#checkpointAsked = true;
   }
 
+  /** Writes a checkpoint now. false: the tape's place is just being changed (ask again), or the array is lost. */
+  checkpointNow(): boolean {
+    this.#checkpointAsked = true;
+    return this.#writeCheckpoint(this.#cursors.get(CHECKPOINT)) && this.#array.state !== "lost";
+  }
+
+  /** Orderly stop: writes every whole stripe there is room for, then what the tape has reached, durably.
+   *  A rebuild stays where it is and begins again at the next start. */
+  finish(): void {
+    while (this.#writeStripes() === "worked");
+    if (!this.checkpointNow() && this.#array.sync()) this.#cursors.set(DURABLE, this.#array.durableJ);
+  }
+
   /** Does one piece of work: a barrier's sync first, then a checkpoint that is due, then stripes, then a slice of a
    *  rebuild. The result object is the same every time. */
   step(): "worked" | WriterStep {
-    const { stripeBytes, cacheBytes, ringBytes, stripesMax } = this.#array.geometry;
+    const { stripeBytes, cacheBytes } = this.#array.geometry;
     if (this.#array.state === "lost") return this.#wait(Number.POSITIVE_INFINITY);
     const cached = this.#cursors.get(CACHED);
     const checkpoint = this.#cursors.get(CHECKPOINT);
@@ -107,19 +120,30 @@ export class CacheWriter {
     const tapeMoved = this.#cursors.get(ON_TAPE) - checkpoint;
     const due = tapeMoved >= this.#checkpointEveryBytes || (room <= 0 && tapeMoved > 0);
     if ((due || this.#checkpointAsked) && this.#writeCheckpoint(checkpoint)) return "worked";
-    const whole = Math.floor((this.#cursors.get(RECEIVED) - cached) / stripeBytes);
-    const toRingEnd = (ringBytes - (cached % ringBytes)) / stripeBytes;
-    const stripes = Math.min(whole, room, toRingEnd, stripesMax);
-    if (stripes > 0) {
-      if (!this.#array.writeStripes(cached, stripes)) return "worked";
-      this.#cursors.set(CACHED, cached + stripes * stripeBytes);
-      this.#count(stripes * stripeBytes);
+    if (this.#writeStripes() === "worked") {
       // One slice between stripes, so that a rebuild ends even under full load.
       this.#array.rebuildStep();
       return "worked";
     }
     if (this.#array.rebuildStep() === "worked") return "worked";
     return this.#wait(room > 0 ? cached + stripeBytes : Number.POSITIVE_INFINITY);
+  }
+
+  /** One call's worth of whole stripes, as far as they are received and there is room for them. */
+  #writeStripes(): "worked" | "idle" {
+    const { stripeBytes, cacheBytes, ringBytes, stripesMax } = this.#array.geometry;
+    if (this.#array.state === "lost") return "idle";
+    const cached = this.#cursors.get(CACHED);
+    const room = Math.floor((this.#cursors.get(CHECKPOINT) + cacheBytes - cached) / stripeBytes);
+    const whole = Math.floor((this.#cursors.get(RECEIVED) - cached) / stripeBytes);
+    const toRingEnd = (ringBytes - (cached % ringBytes)) / stripeBytes;
+    const stripes = Math.min(whole, room, toRingEnd, stripesMax);
+    if (stripes <= 0) return "idle";
+    if (this.#array.writeStripes(cached, stripes)) {
+      this.#cursors.set(CACHED, cached + stripes * stripeBytes);
+      this.#count(stripes * stripeBytes);
+    }
+    return "worked";
   }
 
   #wait(J: number): WriterStep {
