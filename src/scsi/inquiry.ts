@@ -1,4 +1,4 @@
-/** @module INQUIRY data and vital product data (SPC-5 §6.7, §7.7; SSC-5 §8.3): written from an identity, and read back.
+/** @module INQUIRY data and vital product data (SPC-5 §7.7, SSC-5): written from an identity, and read back.
  *  RED-07: what the host sees is the identity handed in, never that of the drive behind. */
 import { ascii, putAscii, putU16, putU32, u8, u16 } from "./bytes.ts";
 
@@ -38,7 +38,7 @@ export const VPD_SEQUENTIAL_CAPABILITIES = 0xb0;
 export const VPD_MANUFACTURER_SERIAL = 0xb1;
 
 const STANDARD_BYTES = 66;
-/** Version descriptors (SPC-5 §6.7.2): SAM-5, SPC-4, iSCSI, then SSC-4 or SMC-3. No version claimed: xx0h codes. */
+/** Version descriptors (SPC-5 INQUIRY): SAM-5, SPC-4, iSCSI, then SSC-4 or SMC-3. No version claimed: xx0h codes. */
 const COMMON_VERSIONS = [0x00a0, 0x0460, 0x0960] as const;
 const SSC_4 = 0x0520;
 const SMC_3 = 0x0480;
@@ -64,7 +64,7 @@ export function encodeInquiry(deviceType: number, identity: UnitIdentity, into: 
   return STANDARD_BYTES;
 }
 
-/** INQUIRY of a logical unit that does not exist: peripheral qualifier 3, type 1Fh (SPC-5 §6.7.2). */
+/** INQUIRY of a logical unit that does not exist: peripheral qualifier 3, type 1Fh (SPC-5 INQUIRY). */
 export function encodeInquiryNoUnit(into: Uint8Array): number {
   into.fill(0, 0, 36);
   into[0] = 0x7f;
@@ -123,7 +123,7 @@ export function encodeVpd(
   }
 }
 
-/** Designator "T10 vendor ID based" (SPC-5 §7.7.6.4): vendor, product, serial. Returns its length with its header. */
+/** Designator "T10 vendor ID based" (SPC-5 §7.7): vendor, product, serial. Returns its length with its header. */
 export function putT10Designator(
   identity: { readonly vendor: string; readonly product: string; readonly serial: string },
   into: Uint8Array,
@@ -140,7 +140,7 @@ export function putT10Designator(
   return 4 + T10_DESIGNATOR_PREFIX_BYTES + serialBytes;
 }
 
-/** Designator NAA 3h, locally assigned (SPC-5 §7.7.6.6.4): 60 bits out of vendor, product and serial. */
+/** Designator NAA 3h, locally assigned (SPC-5 §7.7): 60 bits out of vendor, product and serial. */
 function putNaaDesignator(identity: UnitIdentity, into: Uint8Array, at: number): number {
   into[at] = 0x01; // code set: binary
   into[at + 1] = 0x03; // association: logical unit; type: NAA

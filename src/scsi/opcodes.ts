@@ -41,7 +41,7 @@ export const MOVE_MEDIUM = 0xa5;
 export const EXCHANGE_MEDIUM = 0xa6;
 export const READ_ELEMENT_STATUS = 0xb8;
 
-/** Length of a CDB by its group code (SPC-5 §4.2.5.1); 0 where the group says nothing. */
+/** Length of a CDB by its group code (SPC-5); 0 where the group says nothing. */
 export function cdbBytes(opcode: number): number {
   switch (opcode >> 5) {
     case 0:

@@ -68,7 +68,7 @@ export const mediumChangedAttention = unitAttention(0x28, 0x00);
 export const importExportAttention = unitAttention(0x28, 0x01);
 export const modeParametersChangedAttention = unitAttention(0x2a, 0x01);
 
-// --- changer (SMC-3 §6) ---
+// --- changer (SMC-3) ---
 export const invalidElementAddress: Sense = { key: KEY_ILLEGAL_REQUEST, asc: 0x21, ascq: 0x01 };
 export const sourceElementEmpty: Sense = { key: KEY_ILLEGAL_REQUEST, asc: 0x3b, ascq: 0x0e };
 export const destinationElementFull: Sense = { key: KEY_ILLEGAL_REQUEST, asc: 0x3b, ascq: 0x0d };

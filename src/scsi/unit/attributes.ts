@@ -1,4 +1,4 @@
-/** @module READ ATTRIBUTE (SPC-5 §6.20, §7.4): the attributes of cartridge and device that hosts look for. Read only.
+/** @module READ ATTRIBUTE (SPC-5): the attributes of cartridge and device that hosts look for. Read only.
  *
  *      attribute  0 identifier (16)  2 READ ONLY, format  3 length (16)  5 value  */
 import { ascii, putAscii, putU16, putU32, putU64, u8, u16, u32 } from "../bytes.ts";

@@ -1,4 +1,4 @@
-/** @module Mode pages of a medium changer (SMC-3 §7.3): 1Dh where the elements are, 1Eh how the robot turns, 1Fh what may
+/** @module Mode pages of a medium changer (SMC-3): 1Dh where the elements are, 1Eh how the robot turns, 1Fh what may
  *  be moved where. */
 import { putU16 } from "../bytes.ts";
 import {

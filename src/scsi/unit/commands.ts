@@ -1,4 +1,4 @@
-/** @module What a unit's commands look like: one row a command, with its CDB usage map (SPC-5 §6.35.3: a one where the
+/** @module What a unit's commands look like: one row a command, with its CDB usage map (SPC-5 REPORT SUPPORTED OPERATION CODES: a one where the
  *  device server looks at the bit). The map serves three ends: a bit outside it is answered with its field pointer,
  *  REPORT SUPPORTED OPERATION CODES shows it, and an opcode without a row is invalid. */
 import { MAINTENANCE_IN } from "../opcodes.ts";

@@ -1,4 +1,4 @@
-/** @module Densities and REPORT DENSITY SUPPORT (SSC-5 §7.10).
+/** @module Densities and REPORT DENSITY SUPPORT (SSC-5).
  *
  *      header      0 length (16)
  *      descriptor  0 primary code  1 secondary code  2 WRTOK DUP DEFLT DLV  3 length (16)  5 bits/mm (24)  8 width, 0.1 mm

@@ -1,4 +1,4 @@
-/** @module READ ELEMENT STATUS data (SMC-3 §6.11), encoded and parsed.
+/** @module READ ELEMENT STATUS data (SMC-3), encoded and parsed.
  *
  *      header      0 first element (16)  2 number (16)  5 byte count of all pages (24)
  *      page        0 type  1 PVOLTAG  2 descriptor length (16)  5 byte count of its descriptors (24)

@@ -74,7 +74,7 @@ function allocationBytes(cdb: Uint8Array, isTape: boolean): number {
   }
 }
 
-const lastUnits: {
+const subjects: {
   name: string;
   make: () => LogicalUnit;
   table: CommandTable;
@@ -84,7 +84,7 @@ const lastUnits: {
 
 {
   const port = new FakeTapePort();
-  lastUnits.push({
+  subjects.push({
     name: "SscUnit",
     make: () => new SscUnit({ identity: defaultTapeIdentity("UND0000001"), port }),
     table: tapeCommands,
@@ -96,7 +96,7 @@ const lastUnits: {
       if (port.objects.length > 2000) port.objects.length = port.at = 0;
     },
   });
-  lastUnits.push({
+  subjects.push({
     name: "SmcUnit",
     make: () => new SmcUnit({ identity: defaultChangerIdentity("UNDLIB0001"), port: new FakeChangerPort() }),
     table: changerCommands,
@@ -104,8 +104,8 @@ const lastUnits: {
   });
 }
 
-for (const { name, make, table, isTape, shake } of lastUnits) {
-  test(`SPC-5 §4.4: ${COMMANDS} random CDBs (seed ${SEED.toString(16)}) against ${name}: each ends once, none throws, none gives too much`, () => {
+for (const { name, make, table, isTape, shake } of subjects) {
+  test(`SPC-5, SSC-5, SMC-3: ${COMMANDS} random CDBs (seed ${SEED.toString(16)}) against ${name}: each ends once, none throws, none gives too much`, () => {
     const random = randomizer(SEED);
     const unit = make();
     const hosts = [new FakeInitiator(unit, nexus(1)), new FakeInitiator(unit, nexus(2))];
@@ -144,7 +144,7 @@ for (const { name, make, table, isTape, shake } of lastUnits) {
   });
 }
 
-test("SAM-5 §5.12: random CDBs at a LUN that is not there", () => {
+test("SAM-5: random CDBs at a LUN that is not there", () => {
   const random = randomizer(SEED);
   const host = new FakeInitiator(new NoUnit(() => [0, 1, 2]));
   const cdb = new Uint8Array(16);

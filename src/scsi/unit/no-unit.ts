@@ -1,4 +1,4 @@
-/** @module What answers at a LUN where there is nothing (SPC-5 §4.2.10, SAM-5 §5.12): INQUIRY with qualifier 3, REPORT LUNS,
+/** @module What answers at a LUN where there is nothing (SPC-5, SAM-5): INQUIRY with qualifier 3, REPORT LUNS,
  *  REQUEST SENSE; everything else is LOGICAL UNIT NOT SUPPORTED. */
 import { u16, u32 } from "../bytes.ts";
 import { encodeInquiryNoUnit } from "../inquiry.ts";

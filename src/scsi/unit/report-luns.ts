@@ -1,4 +1,4 @@
-/** @module REPORT LUNS (SPC-5 §6.33): LUNs in peripheral device addressing (to 255), else flat space addressing. */
+/** @module REPORT LUNS (SPC-5): LUNs in peripheral device addressing (to 255), else flat space addressing. */
 import { putU16, putU32 } from "../bytes.ts";
 
 /** Writes the list for a SELECT REPORT code; returns the whole length, -1 where the code is unknown. */

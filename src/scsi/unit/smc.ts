@@ -173,7 +173,7 @@ export class SmcUnit extends SpcUnit {
   }
 }
 
-/** The transport element meant: 0 stands for the first (SMC-3 §6.5); -1: there is no such element. */
+/** The transport element meant: 0 stands for the first (SMC-3); -1: there is no such element. */
 function transportOf(elements: readonly Element[], address: number): number {
   let first = -1;
   for (const element of elements) {

@@ -80,7 +80,7 @@ describe("identity", () => {
     expect(designators[1]!.bytes[0]! >> 4).toBe(3);
   });
 
-  test("SPC-5 §7.7.16: every page that VPD 00h lists is there, no other", () => {
+  test("SPC-5 §7.7: every page that VPD 00h lists is there, no other", () => {
     const { host } = drive();
     const listed = [...host.run(built(cdb.putInquiryVpd(C, 0, 255))).data.subarray(4)];
     expect(listed).toEqual([0x00, 0x80, 0x83, 0xb0, 0xb1]);
@@ -92,12 +92,12 @@ describe("identity", () => {
     }
   });
 
-  test("SPC-5 §4.2.5.6: data-in is cut to the allocation length", () => {
+  test("SPC-5 ALLOCATION LENGTH: data-in is cut to the allocation length", () => {
     const { host } = drive();
     for (const bytes of [0, 1, 5, 36]) expect(host.run(built(cdb.putInquiry(C, bytes))).inBytes).toBe(bytes);
   });
 
-  test("SPC-5 §6.7.2: a LUN that is not there answers INQUIRY with qualifier 3, all else with 25h/00h", () => {
+  test("SPC-5 INQUIRY: a LUN that is not there answers INQUIRY with qualifier 3, all else with 25h/00h", () => {
     const host = new FakeInitiator(new NoUnit(() => [0, 1]));
     expect(parseInquiry(host.run(built(cdb.putInquiry(C, 96))).data)?.qualifier).toBe(3);
     expect(host.run(built(cdb.putReportLuns(C, 255))).data.length).toBe(24);
@@ -114,7 +114,7 @@ describe("gates", () => {
     expect(host.run([0]).status).toBe(STATUS_GOOD);
   });
 
-  test("SPC-5 §6.39: REQUEST SENSE takes a pending attention as data", () => {
+  test("SPC-5 REQUEST SENSE: takes a pending attention as data", () => {
     const { host } = drive();
     const answer = host.run(built(cdb.putRequestSense(C)));
     expect(codeOf(parseSense(answer.data))).toBe("6/29/0");
@@ -171,7 +171,7 @@ describe("gates", () => {
     expect(host.run([0x00, 0xe0]).status).toBe(STATUS_GOOD); // the LUN of SCSI-2
   });
 
-  test("SSC-5 §4.2.9: no cartridge is 3Ah/00h, one not loaded 04h/02h; what is in the way goes first", () => {
+  test("SSC-5 TEST UNIT READY: no cartridge is 3Ah/00h, one not loaded 04h/02h; what is in the way goes first", () => {
     const { port, host } = ready();
     port.blocking = senses.operationInProgress;
     expect(codeOf(host.run([0]).sense)).toBe("2/4/7");
@@ -185,7 +185,7 @@ describe("gates", () => {
     expect(host.run(built(cdb.putModeSense6(C, 0x3f, 255))).status).toBe(STATUS_GOOD);
   });
 
-  test("SPC-5 §6.16: UNLOAD is refused while a nexus prevents removal", () => {
+  test("SPC-5 PREVENT ALLOW MEDIUM REMOVAL: UNLOAD is refused while a nexus prevents removal", () => {
     const { port, unit, host } = ready();
     const other = new FakeInitiator(unit, nexus(2)).settle();
     other.run(built(cdb.putPreventAllow(C, true)));
@@ -196,7 +196,7 @@ describe("gates", () => {
     expect(host.run(built(cdb.putLoadUnload(C, false))).status).toBe(STATUS_GOOD);
   });
 
-  test("SSC-5 §6.3: a write-protected cartridge takes no data and no filemark", () => {
+  test("SSC-5 WRITE(6): a write-protected cartridge takes no data and no filemark", () => {
     const { port, host } = ready();
     port.medium.writeProtected = true;
     for (const bytes of [cdb.putWrite6, cdb.putWriteFilemarks]) {
@@ -209,7 +209,7 @@ describe("gates", () => {
 });
 
 describe("blocks", () => {
-  test("SSC-5 §5.8: variable READ: residual is requested minus actual; SILI lets both pass with block length 0", () => {
+  test("SSC-5 READ(6), variable: residual is requested minus actual; SILI lets both pass with block length 0", () => {
     const { host, port } = ready();
     host.run(built(cdb.putWrite6(C, 1000)));
     const read = (bytes: number, sili: boolean): { sense: Sense | null; inBytes: number } => {
@@ -230,7 +230,7 @@ describe("blocks", () => {
     expect(read(400, true)).toMatchObject({ sense: { ili: true, information: -600 }, inBytes: 400 });
   });
 
-  test("SSC-5 §5.8: fixed READ: residuals count blocks, at a filemark, at a wrong length and at end of data", () => {
+  test("SSC-5 READ(6), fixed: residuals count blocks, at a filemark, at a wrong length and at end of data", () => {
     const { host, port } = ready();
     host.run(built(cdb.putModeSelect6(C, 12)), modeSelectBlock(512));
     expect(host.run(built(cdb.putWrite6(C, 3, true))).outBytes).toBe(1536);
@@ -253,7 +253,7 @@ describe("blocks", () => {
     });
   });
 
-  test("SSC-5 §5.8, §6.3: FIXED needs a block length and forbids SILI; a block is at most 8 MiB", () => {
+  test("SSC-5 READ(6), WRITE(6): FIXED needs a block length and forbids SILI; a block is at most 8 MiB", () => {
     const { host } = ready();
     expect(host.run(built(cdb.putWrite6(C, 1, true))).sense).toEqual(senses.invalidFieldInCdb(1, 0));
     host.run(built(cdb.putModeSelect6(C, 12)), modeSelectBlock(512));
@@ -264,7 +264,7 @@ describe("blocks", () => {
     expect(host.run([0x05]).data).toEqual(Uint8Array.of(0, 0x80, 0, 0, 0, 1));
   });
 
-  test("SSC-5 §6.3: a transfer of no blocks is GOOD and never reaches the port", () => {
+  test("SSC-5 READ(6), WRITE(6): a transfer of no blocks is GOOD and never reaches the port", () => {
     const { host, port } = ready();
     expect(host.run(built(cdb.putWrite6(C, 0))).status).toBe(STATUS_GOOD);
     expect(host.run(built(cdb.putRead6(C, 0))).status).toBe(STATUS_GOOD);
@@ -272,7 +272,7 @@ describe("blocks", () => {
     expect(port.submitted).toEqual([]);
   });
 
-  test("SSC-5 §6.14: SPACE counts to and fro in both lengths, with residuals", () => {
+  test("SSC-5 SPACE(6), SPACE(16): counts to and fro in both lengths, with residuals", () => {
     const { host, port } = ready();
     for (let i = 0; i < 3; i++) {
       host.run(built(cdb.putWrite6(C, 100 + i)));
@@ -296,7 +296,7 @@ describe("blocks", () => {
     }
   });
 
-  test("SSC-5 §6.4, §7.7: LOCATE(10), LOCATE(16) and READ POSITION short, long, extended agree", () => {
+  test("SSC-5: LOCATE(10), LOCATE(16) and READ POSITION short, long, extended agree", () => {
     const { host, port } = ready();
     for (let i = 0; i < 5; i++) host.run(built(cdb.putWrite6(C, 100)));
     host.run(built(cdb.putWriteFilemarks(C, 1)));
@@ -314,7 +314,7 @@ describe("blocks", () => {
     expect(host.run([0x34, 5]).sense).toEqual(senses.invalidFieldInCdb(1, 4));
   });
 
-  test("SSC-5 §6.11: an immediate filemark is refused in unbuffered mode", () => {
+  test("SSC-5 WRITE FILEMARKS(6): an immediate filemark is refused in unbuffered mode", () => {
     const { host } = ready();
     host.run(built(cdb.putModeSelect6(C, 12)), modeSelectBlock(0, 0));
     expect(host.run(built(cdb.putWriteFilemarks(C, 1, true))).sense).toEqual(senses.invalidFieldInCdb(1, 0));
@@ -348,7 +348,7 @@ describe("modes", () => {
     }
   });
 
-  test("SPC-5 §6.11: what MODE SENSE shows goes back by MODE SELECT; block length and buffered mode stay", () => {
+  test("SPC-5 MODE SELECT: what MODE SENSE shows goes back by MODE SELECT; block length and buffered mode stay", () => {
     const { host, unit } = ready();
     const other = new FakeInitiator(unit, nexus(2)).settle();
     host.run(built(cdb.putModeSelect6(C, 12)), modeSelectBlock(65536, 2));
@@ -362,7 +362,7 @@ describe("modes", () => {
     expect(defaults).toMatchObject({ blockBytes: 0, deviceSpecific: 0x10 });
   });
 
-  test("SSC-5 §8.5.2, §8.5.3: compression as Linux st switches it, shown alike on pages 0Fh and 10h", () => {
+  test("SSC-5 pages 0Fh and 10h: compression as Linux st switches it, shown alike on pages 0Fh and 10h", () => {
     const { host, unit } = ready();
     for (const on of [false, true]) {
       const list = host.run(built(cdb.putModeSense6(C, 0x0f, 255, 0, true))).data;
@@ -378,7 +378,7 @@ describe("modes", () => {
     }
   });
 
-  test("SPC-5 §6.11: MODE SELECT is all or nothing and points at what is wrong", () => {
+  test("SPC-5 MODE SELECT: it is all or nothing and points at what is wrong", () => {
     const { host } = ready();
     const list = host.run(built(cdb.putModeSense6(C, 0x10, 255))).data;
     list[0] = 0;

@@ -221,7 +221,7 @@ export class SscUnit extends SpcUnit {
 
   private writeFilemarks(task: Task) {
     const immediate = (task.cdb[1]! & 1) !== 0;
-    // SSC-5 §6.11: an immediate filemark cannot be had in unbuffered mode.
+    // SSC-5 WRITE FILEMARKS(6): an immediate filemark cannot be had in unbuffered mode.
     if (immediate && this.bufferedMode === 0) return task.completeWithSense(senses.invalidFieldInCdb(1, 0));
     if (!this.begin(task, "writeFilemarks")) return;
     task.tape.count = u24(task.cdb, 2);

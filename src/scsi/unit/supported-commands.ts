@@ -1,4 +1,4 @@
-/** @module REPORT SUPPORTED OPERATION CODES (SPC-5 §6.35) from a unit's command table. */
+/** @module REPORT SUPPORTED OPERATION CODES (SPC-5) from a unit's command table. */
 import { putU16, putU32, u16 } from "../bytes.ts";
 import type { CommandTable } from "./commands.ts";
 

@@ -1,4 +1,4 @@
-/** @module Log pages of a tape drive (SSC-5 §8.4): 02 03 0C 11 17 2E 31. Sizes are MiB on the pages that hosts read them from. */
+/** @module Log pages of a tape drive (SSC-5): 02 03 0C 11 17 2E 31. Sizes are MiB on the pages that hosts read them from. */
 import {
   binary,
   counter,
@@ -79,7 +79,7 @@ export function tapeLogPages(port: TapePort, isCompressing: () => boolean): read
   ];
 }
 
-/** SPC-5 §7.3.8: corrected without and with delay, total, times, total corrected, bytes, total uncorrected. */
+/** SPC-5, error counter pages: corrected without and with delay, total, times, total corrected, bytes, total uncorrected. */
 function errorCounters(bytes: number, uncorrected: number): readonly LogParameter[] {
   return [
     counter(0x0000, 4, 0),
@@ -92,7 +92,7 @@ function errorCounters(bytes: number, uncorrected: number): readonly LogParamete
   ];
 }
 
-/** SSC-5 §8.4.4 (ADC-4 §6.1.2.2): what library and host want to know ten times a second. */
+/** SSC-5, DT device status page (as ADC-4): what library and host want to know ten times a second. */
 function veryHighFrequencyData({ medium }: TapePort, compressing: boolean): Uint8Array {
   const data = new Uint8Array(4);
   data[0] =

@@ -1,4 +1,4 @@
-/** @module Mode pages of a tape drive (SSC-5 §8.5): 01 02 0A 0F 10 11 1C. */
+/** @module Mode pages of a tape drive (SSC-5): 01 02 0A 0F 10 11 1C. */
 import { putU16 } from "../bytes.ts";
 import { type ModePage, modePage } from "./mode.ts";
 import type { TapeMedium } from "./ports.ts";

@@ -1,4 +1,4 @@
-/** @module READ POSITION in its three forms (SSC-5 §7.7): one position, encoded and parsed.
+/** @module READ POSITION in its three forms (SSC-5): one position, encoded and parsed.
  *
  *      short, 20 bytes   0 flags  1 partition  4 first (32)  8 last (32)  13 blocks in buffer (24)  16 bytes in buffer (32)
  *      long, 32 bytes    0 flags  4 partition (32)  8 logical object number (64)  16 logical file identifier (64)

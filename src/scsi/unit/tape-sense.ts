@@ -1,4 +1,4 @@
-/** @module Sense that a tape port gives: residuals and flags as SSC-5 §4.2.18, §5.8, §6.11 (SPACE), §6.6 (WRITE) say.
+/** @module Sense that a tape port gives: residuals and flags as SSC-5 says under READ(6), SPACE(6), WRITE(6).
  *
  *  A residual counts blocks where FIXED is one, else bytes; for filemarks and SPACE it counts what was asked and not
  *  passed. VALID is set wherever INFORMATION is given (see sense.ts). */
@@ -56,7 +56,7 @@ export function incorrectLengthSense(residual: number): Sense {
   return { key: KEY_NO_SENSE, asc: 0x00, ascq: 0x00, ili: true, information: residual };
 }
 
-/** READ, FIXED = 0, of one block that was really `actualBytes` long (SSC-5 §5.8): the sense, or null for GOOD.
+/** READ, FIXED = 0, of one block that was really `actualBytes` long (SSC-5 READ(6)): the sense, or null for GOOD.
  *  SILI lets short blocks pass, and long ones where the mode parameters' block length is 0.
  *  The residual is requested minus actual: negative for a longer block, of which the host gets the first part.
  *  Data-in is min(requested, actual) bytes in every case. */
