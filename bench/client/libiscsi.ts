@@ -39,7 +39,7 @@ export type Direction = "none" | "in" | "out";
 
 export class LibiscsiSession {
   readonly #library: Libiscsi;
-  readonly #cdb = new Uint8Array(16);
+  readonly #cdb = new Uint8Array(new ArrayBuffer(16));
   readonly #cdbPointer = ptr(this.#cdb);
   readonly #data = new DataView(new ArrayBuffer(ISCSI_DATA_BYTES));
   readonly #dataPointer = ptr(new Uint8Array(this.#data.buffer));

@@ -79,7 +79,8 @@ export class HostTape {
   readonly #cdb = new Uint8Array(16);
   readonly #cdb6 = this.#cdb.subarray(0, 6);
   readonly #cdb10 = this.#cdb.subarray(0, 10);
-  readonly #small = new Uint8Array(SMALL_BYTES);
+  // Over a buffer made first: a small array of its own would move once `.buffer` is asked for.
+  readonly #small = new Uint8Array(new ArrayBuffer(SMALL_BYTES));
   readonly #smallAddress = ptr(this.#small);
 
   constructor(port: HostPort, lun: number) {
