@@ -187,6 +187,7 @@ test("RED-03, RED-15, rules 9 and 10: 60 lives of an array with power cuts, lost
       expect(checkpoint.J).toBeGreaterThanOrEqual(marks.checkpoint);
       const found = recover(bench, array);
       expectChain(found, host.sent, checkpoint.J, marks.durable);
+      expect(found.end.resumeJ).toBeGreaterThanOrEqual(found.end.endJ);
       resume = found.end;
     }
   }
