@@ -274,8 +274,10 @@ export abstract class SpcUnit implements LogicalUnit {
       const wrong = this.checkModeHeader(deviceSpecific, blockDescriptor, blockDescriptorAt);
       if (wrong !== null) return task.completeWithSense(wrong);
       this.applyModeHeader(deviceSpecific, blockDescriptor);
-      for (const { page, bytes } of changes) page.current.set(bytes);
-      this.modePagesChanged(changes);
+      // A page sent back as it is asks for nothing: it must not undo what another page of the list changes.
+      const changed = changes.filter(({ page, bytes }) => Buffer.compare(bytes, page.current) !== 0);
+      for (const { page, bytes } of changed) page.current.set(bytes);
+      this.modePagesChanged(changed);
       this.attention(senses.modeParametersChangedAttention, task.nexus.id);
     }
     task.complete(STATUS_GOOD);

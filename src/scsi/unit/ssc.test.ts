@@ -378,6 +378,16 @@ describe("modes", () => {
     }
   });
 
+  test("SSC-5 pages 0Fh and 10h: sent back together, the one that changed counts", () => {
+    const { host, unit } = ready();
+    const all = host.run(built(cdb.putModeSense6(C, 0x3f, 255, 0, true))).data;
+    all[0] = 0;
+    const algorithmAt = all.indexOf(0x10, 4 + 12 + 16 + 12 + 16) + 14;
+    all[algorithmAt] = 0;
+    expect(host.run(built(cdb.putModeSelect6(C, all.length)), all).status).toBe(STATUS_GOOD);
+    expect(unit.isCompressing).toBe(false);
+  });
+
   test("SPC-5 MODE SELECT: it is all or nothing and points at what is wrong", () => {
     const { host } = ready();
     const list = host.run(built(cdb.putModeSense6(C, 0x10, 255))).data;

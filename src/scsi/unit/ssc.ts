@@ -15,17 +15,16 @@ import { encodeAttributes } from "./attributes.ts";
 import { tapeCommands } from "./commands.ts";
 import { encodeDensitySupport } from "./density.ts";
 import type { LogPage } from "./log.ts";
-import { DEFAULT, type ModeChange, type ModeHeader, type ModePage, type PageControl } from "./mode.ts";
+import type { ModeChange, ModeHeader, ModePage, PageControl } from "./mode.ts";
 import type { NexusesState } from "./nexuses.ts";
 import type { TapePort } from "./ports.ts";
 import { type ModePagesState, type SpcOptions, SpcUnit } from "./spc.ts";
 import { tapeLogPages } from "./tape-logs.ts";
-import { ALGORITHM_AT, DCE, SELECT_ALGORITHM_AT, type TapePages, tapePages } from "./tape-modes.ts";
+import { BLOCK_BYTES_MAX, TapeModes } from "./tape-modes.ts";
 import { READ_POSITION_EXTENDED, READ_POSITION_LONG, READ_POSITION_SHORT } from "./tape-position.ts";
 import { STATUS_GOOD, STATUS_RESERVATION_CONFLICT, type Task } from "./task.ts";
 
-/** Largest block: READ BLOCK LIMITS says so. */
-export const BLOCK_BYTES_MAX = 8 * 1048576;
+export { BLOCK_BYTES_MAX } from "./tape-modes.ts";
 
 /** What travels in a handover (RED-24): plain data, through JSON and back. */
 export interface SscState extends NexusesState {
@@ -44,16 +43,12 @@ export interface SscOptions extends SpcOptions {
   readonly transferBytesMax?: number;
 }
 
-const DENSITY_NO_CHANGE = 0x7f;
-
 export class SscUnit extends SpcUnit {
   protected readonly modePages: readonly ModePage[];
   protected readonly logPages: readonly LogPage[];
-  private readonly pages: TapePages;
+  private readonly modes: TapeModes;
   private readonly port: TapePort;
   private readonly transferBytesMax: number;
-  private blockBytes = 0;
-  private bufferedMode = 1;
   private knownLoaded: boolean;
   private knownBarcode: string;
   /** Who asked for the LOAD under way, of which cartridge; -1: nobody. */
@@ -66,26 +61,26 @@ export class SscUnit extends SpcUnit {
     this.transferBytesMax = options.transferBytesMax ?? BLOCK_BYTES_MAX;
     this.knownLoaded = this.port.medium.loaded;
     this.knownBarcode = this.port.medium.barcode;
-    this.pages = tapePages(this.port.medium);
-    this.modePages = this.pages.all;
-    this.logPages = tapeLogPages(this.port, () => this.isCompressing);
+    this.modes = new TapeModes(this.port.medium);
+    this.modePages = this.modes.pages;
+    this.logPages = tapeLogPages(this.port, () => this.modes.isCompressing);
     if (options.state !== undefined) {
-      this.blockBytes = options.state.blockBytes;
-      this.bufferedMode = options.state.bufferedMode;
+      this.modes.blockBytes = options.state.blockBytes;
+      this.modes.bufferedMode = options.state.bufferedMode;
       this.importModePages(options.state.modePages);
     }
   }
 
   /** Data compression is on (mode page 0Fh). */
   get isCompressing(): boolean {
-    return (this.pages.compression.current[2]! & DCE) !== 0;
+    return this.modes.isCompressing;
   }
 
   exportState(): SscState {
     return {
       version: 1,
-      blockBytes: this.blockBytes,
-      bufferedMode: this.bufferedMode,
+      blockBytes: this.modes.blockBytes,
+      bufferedMode: this.modes.bufferedMode,
       modePages: this.exportModePages(),
       ...this.nexuses.export(),
     };
@@ -129,10 +124,10 @@ export class SscUnit extends SpcUnit {
       return task.completeWithSense(senses.invalidFieldInCdb((cdb[5]! & 0x04) !== 0 ? 5 : 1));
     }
     const fixed = (flags & 1) !== 0;
-    if (fixed && this.blockBytes === 0) return task.completeWithSense(senses.invalidFieldInCdb(1, 0));
+    if (fixed && this.modes.blockBytes === 0) return task.completeWithSense(senses.invalidFieldInCdb(1, 0));
     if (fixed && (flags & 2) !== 0) return task.completeWithSense(senses.invalidFieldInCdb(1, 1));
     const count = (cdb[2]! << 16) | (cdb[3]! << 8) | cdb[4]!;
-    const bytes = fixed ? count * this.blockBytes : count;
+    const bytes = fixed ? count * this.modes.blockBytes : count;
     if (bytes > (fixed ? this.transferBytesMax : BLOCK_BYTES_MAX)) {
       return task.completeWithSense(senses.invalidFieldInCdb(2));
     }
@@ -143,11 +138,11 @@ export class SscUnit extends SpcUnit {
     tape.operation = isWrite ? "write" : "read";
     tape.count = count;
     tape.fixed = fixed;
-    tape.blockBytes = fixed ? this.blockBytes : 0;
-    tape.modeBlockBytes = this.blockBytes;
+    tape.blockBytes = fixed ? this.modes.blockBytes : 0;
+    tape.modeBlockBytes = this.modes.blockBytes;
     tape.sili = (flags & 2) !== 0;
     tape.immediate = false;
-    tape.bufferedMode = this.bufferedMode;
+    tape.bufferedMode = this.modes.bufferedMode;
     if (isWrite) task.outBytes = bytes;
     this.port.submit(task);
   }
@@ -200,8 +195,8 @@ export class SscUnit extends SpcUnit {
     tape.count = tape.blockBytes = tape.spaceCode = tape.destination = tape.destinationType = 0;
     tape.partition = tape.serviceAction = 0;
     tape.fixed = tape.sili = tape.immediate = tape.long = false;
-    tape.modeBlockBytes = this.blockBytes;
-    tape.bufferedMode = this.bufferedMode;
+    tape.modeBlockBytes = this.modes.blockBytes;
+    tape.bufferedMode = this.modes.bufferedMode;
     return true;
   }
 
@@ -209,10 +204,10 @@ export class SscUnit extends SpcUnit {
     const flags = task.cdb[1]!;
     const fixed = (flags & 1) !== 0;
     if (flags & 2) return task.completeWithSense(senses.invalidFieldInCdb(1, 1)); // BYTCMP
-    if (fixed && this.blockBytes === 0) return task.completeWithSense(senses.invalidFieldInCdb(1, 0));
+    if (fixed && this.modes.blockBytes === 0) return task.completeWithSense(senses.invalidFieldInCdb(1, 0));
     if (!this.begin(task, "verify")) return;
     task.tape.fixed = fixed;
-    task.tape.blockBytes = fixed ? this.blockBytes : 0;
+    task.tape.blockBytes = fixed ? this.modes.blockBytes : 0;
     task.tape.immediate = (flags & 4) !== 0;
     task.tape.count = u24(task.cdb, 2);
     if (task.tape.count === 0) return task.complete(STATUS_GOOD);
@@ -222,7 +217,8 @@ export class SscUnit extends SpcUnit {
   private writeFilemarks(task: Task) {
     const immediate = (task.cdb[1]! & 1) !== 0;
     // SSC-5 WRITE FILEMARKS(6): an immediate filemark cannot be had in unbuffered mode.
-    if (immediate && this.bufferedMode === 0) return task.completeWithSense(senses.invalidFieldInCdb(1, 0));
+    if (immediate && this.modes.bufferedMode === 0)
+      return task.completeWithSense(senses.invalidFieldInCdb(1, 0));
     if (!this.begin(task, "writeFilemarks")) return;
     task.tape.count = u24(task.cdb, 2);
     task.tape.immediate = immediate;
@@ -295,7 +291,7 @@ export class SscUnit extends SpcUnit {
     const { tape } = task;
     tape.operation = load ? "load" : "unload";
     tape.immediate = (task.cdb[1]! & 1) !== 0;
-    tape.bufferedMode = this.bufferedMode;
+    tape.bufferedMode = this.modes.bufferedMode;
     this.port.submit(task);
   }
 
@@ -358,51 +354,19 @@ export class SscUnit extends SpcUnit {
   }
 
   protected modeHeader(withBlockDescriptor: boolean, control: PageControl): ModeHeader {
-    const { medium } = this.port;
-    let blockDescriptor: Uint8Array | null = null;
-    if (withBlockDescriptor) {
-      blockDescriptor = new Uint8Array(8);
-      const blockBytes = control === DEFAULT ? 0 : this.blockBytes;
-      blockDescriptor[0] = medium.densityCode;
-      blockDescriptor[5] = blockBytes >>> 16;
-      blockDescriptor[6] = (blockBytes >>> 8) & 0xff;
-      blockDescriptor[7] = blockBytes & 0xff;
-    }
-    const bufferedMode = control === DEFAULT ? 1 : this.bufferedMode;
-    return {
-      mediumType: medium.mediumType,
-      deviceSpecific: (medium.writeProtected ? 0x80 : 0) | (bufferedMode << 4),
-      blockDescriptor,
-    };
+    return this.modes.header(withBlockDescriptor, control);
   }
 
   protected checkModeHeader(deviceSpecific: number, descriptor: Uint8Array | null, at: number): Sense | null {
-    if (((deviceSpecific >> 4) & 7) > 2) return senses.invalidFieldInParameterList(at === 8 ? 3 : 2, 6);
-    if (descriptor === null) return null;
-    const density = descriptor[0]!;
-    const isKnown =
-      density === 0 || density === DENSITY_NO_CHANGE || density === this.port.medium.densityCode;
-    if (!isKnown) return senses.invalidFieldInParameterList(at);
-    return u24(descriptor, 5) > BLOCK_BYTES_MAX ? senses.invalidFieldInParameterList(at + 5) : null;
+    return this.modes.checkHeader(deviceSpecific, descriptor, at);
   }
 
   protected applyModeHeader(deviceSpecific: number, descriptor: Uint8Array | null): void {
-    this.bufferedMode = (deviceSpecific >> 4) & 7;
-    if (descriptor !== null) this.blockBytes = u24(descriptor, 5);
+    this.modes.applyHeader(deviceSpecific, descriptor);
   }
 
-  /** Compression can be switched on two pages; they show the same. */
   protected override modePagesChanged(changes: readonly ModeChange[]): void {
-    const { compression, configuration } = this.pages;
-    for (const { page } of changes) {
-      if (page === compression) {
-        configuration.current[SELECT_ALGORITHM_AT] = this.isCompressing ? 1 : 0;
-      } else if (page === configuration) {
-        const on = page.current[SELECT_ALGORITHM_AT] !== 0;
-        compression.current[2] = (compression.current[2]! & ~DCE) | (on ? DCE : 0);
-      }
-    }
-    compression.current[ALGORITHM_AT] = this.isCompressing ? 1 : 0;
+    this.modes.pagesChanged(changes);
   }
 
   protected applyRemovalPrevented(prevented: boolean): void {
@@ -414,8 +378,6 @@ export class SscUnit extends SpcUnit {
   }
 
   protected resetModes(): void {
-    this.blockBytes = 0;
-    this.bufferedMode = 1;
-    for (const page of this.modePages) page.current.set(page.defaults);
+    this.modes.reset();
   }
 }
