@@ -225,6 +225,11 @@ export class Cartridge {
     return got === bytes && this.#io.dataFits(address, bunHash64);
   }
 
+  /** There are blocks behind the last filemark. */
+  get endsInFile(): boolean {
+    return this.endOfData.previousOffset > this.endOfData.previousFilemarkOffset;
+  }
+
   get atEndOfData(): boolean {
     return this.place.offset >= this.endOfData.offset;
   }
