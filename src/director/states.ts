@@ -223,7 +223,8 @@ export type DirectorEffect =
   /** Of a cartridge that is in the drive already: at once. */
   | { readonly kind: "load"; readonly attempt: number; readonly drive: DriveId }
   /** 615: identity, end of data not below `onTapeJ`, hashes of the last blocks; leaves the drive where writing goes on.
-   *  What a dying drive left unreadable beyond that place is cut off (ERASE short) if nothing will be written over it. */
+   *  The mark's position is that of the first entry from `onTapeJ` on: the tape may hold blocks before it that a crash took
+   *  from the journal. What a dying drive left unreadable beyond that place is cut off (ERASE short) if nothing will be written over it. */
   | {
       readonly kind: "verify";
       readonly attempt: number;

@@ -11,7 +11,8 @@ export function verifyMedium(journal: Journal, cartridge: Cartridge, onTapeJ: nu
   const first = journal.indexFrom(onTapeJ);
   const atMark = journal.contentFrom(first);
   const lastBefore = journal.entries.slice(0, first).findLast((entry) => entry.item >= 0);
-  const markPosition = lastBefore === undefined ? 0 : lastBefore.item + 1;
+  // After a crash the tape may hold blocks between the two that the journal lost.
+  const markPosition = atMark?.item ?? (lastBefore === undefined ? 0 : lastBefore.item + 1);
   if (content.length < markPosition) return { kind: "endOfDataBelowMark" };
   if (lastBefore !== undefined && content[lastBefore.item] !== lastBefore.item) return { kind: "otherData" };
   if (atMark === undefined)

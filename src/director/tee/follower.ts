@@ -19,6 +19,8 @@ export interface FollowerSettings {
   readonly nowMs: () => number;
   /** Tells the drive when the next block was there for it; drives without such a figure ignore it. */
   readonly dataAvailableSince?: (ms: number) => void;
+  /** What a crash left: all of it lies in the cache and none in the ring; caught up when it is on tape. */
+  readonly draining?: boolean;
 }
 
 export type FollowStep = "worked" | "idle" | "failed";
@@ -31,6 +33,14 @@ export interface FollowFailure {
   readonly text: string;
   readonly J: number;
   readonly position: number;
+}
+
+/** Moves the mark `on tape` with what belongs to it; whoever reads the four looks at the sequence before and after. */
+export function setOnTape(device: DeviceMemory, J: number, position: number, sequence: number): void {
+  device.set(at.ON_TAPE_SEQUENCE, -1);
+  device.set(at.ON_TAPE_POSITION, position);
+  device.set(at.ON_TAPE, J);
+  device.set(at.ON_TAPE_SEQUENCE, sequence);
 }
 
 const UNCONFIRMED_MAX = 16384;
@@ -49,6 +59,8 @@ export class Follower {
   private position: number;
   private readonly endJ = new Float64Array(UNCONFIRMED_MAX);
   private readonly endPosition = new Float64Array(UNCONFIRMED_MAX);
+  private readonly endSequence = new Float64Array(UNCONFIRMED_MAX);
+  private sequence = 0;
   private unconfirmedFirst = 0;
   private unconfirmed = 0;
   private bytesSinceConfirm = 0;
@@ -89,14 +101,17 @@ export class Follower {
   step(): FollowStep {
     if (this.failure !== null) return "failed";
     const { device } = this;
-    if (this.takesFromDisk) this.promote();
+    if (this.takesFromDisk && this.settings.draining !== true) this.promote();
     const received = device.get(at.RECEIVED);
     if (this.J >= received) {
+      if (this.settings.draining === true) return this.finishDraining();
       if (this.orders.pending) return this.carryOutOrder();
       return this.whenIdle();
     }
     this.idleSinceMs = -1;
-    switch (this.reader.read(this.J, true)) {
+    const outcome = this.reader.read(this.J, true);
+    if (outcome === "entry" && !this.anchored) this.anchor(this.reader.entry.sequence);
+    switch (outcome) {
       case "end":
         return "idle";
       case "unreadable":
@@ -108,6 +123,23 @@ export class Follower {
       default:
         return this.carryOut(this.reader.entry);
     }
+  }
+
+  /** What lies before the first entry was confirmed or read back: without this a full cache would never free its room. */
+  private anchor(sequence: number): void {
+    this.anchored = true;
+    if (this.device.get(at.ON_TAPE) <= this.J)
+      setOnTape(this.device, this.J, Math.max(0, this.position), sequence);
+  }
+  private anchored = false;
+
+  private drained = false;
+  private finishDraining(): FollowStep {
+    if (this.drained) return "idle";
+    if (this.unconfirmed > 0 && this.synchronize() !== "worked") return "failed";
+    this.drained = true;
+    this.caughtUp = true;
+    return "worked";
   }
 
   /** The entry's end is not cached yet and its start is gone from the ring: the cache Worker is at it. */
@@ -170,6 +202,8 @@ export class Follower {
     const last = (this.unconfirmedFirst + this.unconfirmed) % UNCONFIRMED_MAX;
     this.endJ[last] = end;
     this.endPosition[last] = this.position;
+    this.sequence = this.reader.entry.sequence + 1;
+    this.endSequence[last] = this.sequence;
     this.unconfirmed++;
     this.J = end;
     device.set(at.DRIVE_POSITION, this.position);
@@ -203,10 +237,9 @@ export class Follower {
 
   private confirmAll(): void {
     const { device } = this;
+    if (this.unconfirmed > 0) setOnTape(device, this.J, this.position, this.sequence);
     this.unconfirmed = 0;
     this.bytesSinceConfirm = 0;
-    device.set(at.ON_TAPE_POSITION, this.position);
-    device.set(at.ON_TAPE, this.J);
     device.wakeFrontIfWanted();
   }
 
@@ -214,15 +247,16 @@ export class Follower {
     const { device } = this;
     let J = -1;
     let position = 0;
+    let sequence = 0;
     while (this.unconfirmed > 0 && (this.endPosition[this.unconfirmedFirst] as number) <= onMedium) {
       J = this.endJ[this.unconfirmedFirst] as number;
       position = this.endPosition[this.unconfirmedFirst] as number;
+      sequence = this.endSequence[this.unconfirmedFirst] as number;
       this.unconfirmedFirst = (this.unconfirmedFirst + 1) % UNCONFIRMED_MAX;
       this.unconfirmed--;
     }
     if (J < 0) return;
-    device.set(at.ON_TAPE_POSITION, position);
-    device.set(at.ON_TAPE, J);
+    setOnTape(device, J, position, sequence);
     device.wakeFrontIfWanted();
   }
 

@@ -24,6 +24,7 @@ export class EntryView {
   fileNumber = 0;
   entryBytes = 0;
   receivedMs = 0;
+  sequence = 0;
 }
 
 export type ReadOutcome = "entry" | "end" | "unreadable";
@@ -80,6 +81,7 @@ export class JournalReader {
     entry.blockBytes = view.getInt32(memoryAt + at.ENTRY_BLOCK_BYTES_AT, true);
     entry.fileNumber = view.getInt32(memoryAt + at.ENTRY_FILE_NUMBER_AT, true);
     entry.entryBytes = ring.field64(memoryAt + at.ENTRY_BYTES_AT);
+    entry.sequence = ring.field64(memoryAt + at.ENTRY_SEQUENCE_AT);
     entry.receivedMs = view.getFloat64(memoryAt + at.ENTRY_RECEIVED_MS_AT, true);
     // From the members: what goes to the medium must be what the host sent.
     const fromDisk = memoryAt < at.RING;

@@ -16,7 +16,13 @@ import type { Sense } from "../../scsi/sense.ts";
 import type { TapeMedium, TapePort } from "../../scsi/unit/ports.ts";
 import { completeReadPosition, TapePosition } from "../../scsi/unit/tape-position.ts";
 import { earlyWarningSense, volumeOverflowSense } from "../../scsi/unit/tape-sense.ts";
-import { STATUS_CHECK_CONDITION, STATUS_GOOD, STATUS_TASK_ABORTED, type Task } from "../../scsi/unit/task.ts";
+import {
+  STATUS_BUSY,
+  STATUS_CHECK_CONDITION,
+  STATUS_GOOD,
+  STATUS_TASK_ABORTED,
+  type Task,
+} from "../../scsi/unit/task.ts";
 import {
   ACK_NOW,
   COMMAND_BARRIER,
@@ -153,6 +159,7 @@ export class TeePort implements TapePort {
 
   load(cartridge: LoadedCartridge): void {
     this.image = cartridge.image;
+    this.device.set(at.IMAGE, cartridge.image);
     Object.assign(this.medium, {
       loaded: true,
       present: true,
@@ -243,7 +250,8 @@ export class TeePort implements TapePort {
 
   private placeWrites(): void {
     const flow = this.device.word(at.FLOW);
-    if (flow === at.FLOW_SUSPENDED || flow === at.FLOW_REPORT || this.padOwed) return; // 606: no place, no R2T
+    if (flow !== at.FLOW_NORMAL && flow !== at.FLOW_REDUCED) return; // 606: no place, no R2T
+    if (this.padOwed) return;
     for (let i = 0; i < this.waiting.length; i++) {
       const task = this.waiting.at(i);
       if (task.tape.operation !== "write") return;
@@ -275,6 +283,11 @@ export class TeePort implements TapePort {
       if (task.portState === QUEUED && this.device.word(at.FLOW) === at.FLOW_REPORT) {
         this.waiting.shift();
         task.completeWithSense(this.takeReport());
+        continue;
+      }
+      if (task.portState === QUEUED && this.device.word(at.FLOW) === at.FLOW_BUSY) {
+        this.waiting.shift();
+        task.complete(STATUS_BUSY); // RED-10, 611: not failed, not ready to take more
         continue;
       }
       if (task.portState !== DATA_IN) break;
