@@ -42,6 +42,8 @@ export interface NewLibrary {
   readonly capacityBytes: number;
   readonly earlyWarningBytes: number;
   /** UND and L8 make UND001L8. */
+  /** One a cartridge; default: made of prefix, number and suffix. */
+  readonly barcodes?: readonly Barcode[];
   readonly barcodePrefix?: string;
   readonly barcodeSuffix?: string;
   /** Distinguishes the serials of several libraries; default: drawn by lot. */
@@ -85,7 +87,7 @@ export function createLibrary(
       continue;
     }
     const digits = String(number).padStart(3, "0");
-    const barcode = parseBarcode(`${wanted.barcodePrefix ?? "UND"}${digits}${wanted.barcodeSuffix ?? "L8"}`);
+    const barcode = wanted.barcodes?.[number - 1] ?? parseBarcode(`${wanted.barcodePrefix ?? "UND"}${digits}${wanted.barcodeSuffix ?? "L8"}`);
     const serial = parseSerialNumber(`${prefix}C${digits}`);
     if (isMalformed(barcode))
       return problem(directory, `barcodes: expected ${barcode.expected}, not ${barcode.given}`);

@@ -100,7 +100,11 @@ export const DRIVE_BLOCKS: i32 = 67840;
 export const HOST_BLOCKS: i32 = 67904;
 /** Front: 1 while a GOOD of a filemark was given on the cache's word alone (owed until on tape). J of the newest (i64). */
 export const OWED: i32 = 67968;
-export const CONTROL_END: i32 = 68032;
+/** Drive Worker: sequence number of the entry at ON_TAPE; -1 while the two are being changed (i64). */
+export const ON_TAPE_SEQUENCE: i32 = 68032;
+/** Front: image that new entries belong to (i64). */
+export const IMAGE: i32 = 68096;
+export const CONTROL_END: i32 = 68160;
 
 export const FOLLOWER_NONE: i32 = 0;
 export const FOLLOWER_RING: i32 = 1;

@@ -1,0 +1,491 @@
+/** @module The running house: Workers, desks and API of one process, from the first look at the cache to the last word.
+ *
+ *  Order of a start: drives, library, caches (what did the last run leave?), journals to tape, then the host's door.
+ *  No host is let in before what a filemark promised is on tape, or is known to be held in the cache (rule 7). */
+import * as at from "../../wasm/ring/layout.ts";
+import type { DeviceName, DriveId } from "../base/brands.ts";
+import type { Clock } from "../base/clock.ts";
+import { logOf } from "../base/log.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import type { ReadyFacts, RunningServer, StopReport } from "../cli/ports.ts";
+import type { DeviceSettings, Settings } from "../config.ts";
+import type { RecoverySettings } from "../director/rate.ts";
+import { begin } from "../director/switchover.ts";
+import { DeviceMemory } from "../director/tee/device-memory.ts";
+import { serveHttp } from "../http/http.ts";
+import { FileRobot } from "../library/file-robot.ts";
+import { type SpawnWorker, WorkerHandle } from "../workers/handle.ts";
+import type { CacheFacts, CacheSpec, SessionNotice, WorkerNotice } from "../workers/protocol.ts";
+import { DeviceDesk } from "./device-desk.ts";
+import { httpPorts } from "./http-ports.ts";
+import { openLibrary } from "./library-start.ts";
+import { virtualDriveAddress, virtualElements } from "./library-view.ts";
+import { Moves } from "./moves.ts";
+import { Rates } from "./rates.ts";
+import { addressOf, Stock } from "./stock.ts";
+import { VERSION } from "./version.ts";
+
+const log = logOf("house");
+const MARKS_EVERY_MS = 100;
+const DRAIN_WITHIN_MS = 3_600_000;
+const STOP_FRONT_WITHIN_MS = 4000;
+
+export class House implements RunningServer {
+  ready!: ReadyFacts;
+  readonly desks: DeviceDesk[] = [];
+  readonly startedMs: number;
+  state: "starting" | "running" | "draining" | "stopped" = "starting";
+  sessions: readonly SessionNotice[] = [];
+  readonly faults = new Map<number, readonly string[]>();
+  stock!: Stock;
+  rates!: Rates;
+  private readonly drives = new Map<number, WorkerHandle>();
+  private front: WorkerHandle | null = null;
+  private moves!: Moves;
+  private readonly ended = Promise.withResolvers<string>();
+  private ticker: ReturnType<typeof setInterval> | null = null;
+  private http: { url: string; port: number; stop(): Promise<void> } | null = null;
+  private readonly notes: string[] = [];
+  private shownElements = "";
+
+  constructor(
+    readonly settings: Settings,
+    readonly catalog: Catalog,
+    private readonly spawn: SpawnWorker,
+    readonly clock: Clock,
+  ) {
+    this.startedMs = clock.wallMs();
+  }
+
+  get failed(): Promise<string> {
+    return this.ended.promise;
+  }
+
+  /** null: running; else why not, for the operator. */
+  async open(): Promise<string | null> {
+    const { settings } = this;
+    const memories = settings.devices.map((device) =>
+      DeviceMemory.create({
+        ringBytes: device.ringBytes,
+        stripeBytes: device.cache.stripeBytes,
+        cacheBytes: device.cache.cacheBytes,
+      }),
+    );
+    this.rates = new Rates(memories);
+    for (let id = 1; id <= settings.library.driveCount + settings.library.spareCount; id++) {
+      this.drives.set(id, this.worker(`drive ${id}`));
+    }
+    const robot = openLibrary(settings.library, this.drives);
+    if (!(robot instanceof FileRobot)) return `${robot.path}: ${robot.why}`;
+    this.stock = new Stock(robot, this.catalog, this.drives, this.clock);
+    await Promise.all([...this.drives].map(([id, worker]) => this.startDrive(id, worker, memories)));
+
+    for (const [index, device] of settings.devices.entries()) {
+      const memory = memories[index] as DeviceMemory;
+      const cacheWorker = this.worker(`cache ${device.name}`);
+      const facts = (await cacheWorker.start({
+        role: "cache",
+        device: index,
+        mailbox: cacheWorker.mailbox,
+        memory: memory.shared.memory,
+        cache: cacheSpec(device),
+      })) as CacheFacts;
+      if (facts.refused !== null) {
+        const where = facts.refused.path === "" ? `cache of ${device.name}` : facts.refused.path;
+        return `${where}: ${facts.refused.reason}; name another cache file for ${device.name}, or move this one away`;
+      }
+      this.noteCache(device, facts);
+      const desk = new DeviceDesk({
+        index,
+        settings: device,
+        memory,
+        stock: this.stock,
+        clock: this.clock,
+        front: () => this.front,
+        cacheWorker,
+      });
+      desk.cacheFacts = facts;
+      this.desks.push(desk);
+    }
+    this.moves = new Moves(
+      this.stock,
+      (address) => this.desks.find((desk) => virtualDriveAddress(desk.index) === address) ?? null,
+    );
+    for (const problem of await this.stock.robot.reseat()) {
+      log.warning(problem);
+      this.notes.push(problem);
+    }
+    const taken = new Set<DriveId>();
+    await Promise.all(this.desks.map((desk) => this.beginDesk(desk, taken)));
+    return await this.openDoors();
+  }
+
+  private worker(name: string): WorkerHandle {
+    return new WorkerHandle(
+      this.spawn,
+      name,
+      (notice) => this.hear(notice),
+      (why) => {
+        if (this.state !== "stopped")
+          this.ended.resolve(`${why}: the process ends, and begins anew from the journal`);
+      },
+    );
+  }
+
+  private startDrive(id: number, worker: WorkerHandle, memories: readonly DeviceMemory[]): Promise<unknown> {
+    const { library, devices } = this.settings;
+    return worker.start({
+      role: "drive",
+      driveId: id,
+      mailbox: worker.mailbox,
+      transport: {
+        kind: "file",
+        serial: this.stock.serialOf(id as DriveId),
+        paceBytesPerSecond: library.paceBytesPerSecond,
+        bufferBytes: library.bufferBytes,
+        latencies: { ...library.latencies, commandMs: 0 },
+        faults: library.faults.flatMap((text) => faultFor(id, text)),
+      },
+      devices: memories.map((memory, index) => ({
+        memory: memory.shared.memory,
+        cache: cacheSpec(devices[index] as DeviceSettings),
+      })),
+    });
+  }
+
+  private noteCache(device: DeviceSettings, facts: CacheFacts): void {
+    if (!facts.direct) this.notes.push(`${device.name}: the cache works without O_DIRECT: ${facts.describe}`);
+    const lost = facts.members.filter((member) => member.state === "lost");
+    for (const member of lost) this.notes.push(`${device.name}: cache member ${member.path} is lost`);
+  }
+
+  // --- what the last run left ---
+
+  /** Writes to tape what the journal holds and the tape does not, then opens the journal for new data. */
+  private async beginDesk(desk: DeviceDesk, taken: Set<DriveId>): Promise<void> {
+    const { memory } = desk;
+    const recovered = desk.cacheFacts?.recovered ?? null;
+    const { settings } = desk.parts;
+    const start = recovered?.checkpointJ ?? 0;
+    const end = recovered?.endJ ?? 0;
+    for (const cursor of [at.RESERVED, at.RECEIVED, at.CACHED, at.DURABLE]) memory.set(cursor, end);
+    for (const cursor of [at.TAKEN, at.ON_TAPE, at.CHECKPOINT]) memory.set(cursor, start);
+    memory.set(at.ON_TAPE_POSITION, recovered?.checkpointPosition ?? 0);
+    memory.set(at.ON_TAPE_SEQUENCE, recovered?.checkpointSequence ?? 0);
+    memory.set(at.SEQUENCE, recovered?.sequence ?? 0);
+    memory.setWord(at.FOLLOWER, at.FOLLOWER_DISK);
+
+    const drive = this.driveFor(settings, taken);
+    const inDrive = drive === null ? null : (this.stock.robot.drive(drive)?.barcode ?? null);
+    const identity = recovered === null ? null : identityOf(recovered.identity);
+    if (drive !== null) this.stock.couple(settings.name, drive);
+    // The journal belongs to the cartridge that its checkpoint names, wherever that one is now.
+    const owed = end > start && identity !== null;
+    const cartridge = owed
+      ? this.stock.robot.inventory().cartridges.find((c) => c.barcode === identity.barcode)
+      : null;
+    const cartridgeIn =
+      this.stock.robot.inventory().drives.find((d) => d.barcode === cartridge?.barcode)?.id ?? null;
+    if (identity !== null)
+      desk.cartridge = { ...emptyCartridge, serial: identity.serial, barcode: identity.barcode };
+    desk.draining = owed;
+    const first = begin(
+      { device: settings.name, noSpare: settings.noSpare, recovery: this.recoverySettings(settings) },
+      {
+        drive,
+        cartridge: cartridge?.barcode ?? null,
+        cartridgeIn,
+        marks: owed ? { received: end, cached: end, onTape: start } : { received: 0, cached: 0, onTape: 0 },
+        protected: memory.cacheActive,
+      },
+      this.clock.nowMs(),
+    );
+    if (owed)
+      log.info(
+        `${settings.name}: ${recovered?.blocks ?? 0} blocks of ${identity.barcode} may be owed to tape`,
+      );
+    desk.adopt(first.state, first.effects);
+    const streams = await desk.settled();
+    desk.draining = false;
+    if (!streams) {
+      this.notes.push(`${settings.name} is halted: ${desk.state.name === "Halted" ? desk.state.text : ""}`);
+      return;
+    }
+    await this.openJournal(desk, recovered);
+    if (inDrive === null && desk.state.cartridge === null) memory.setWord(at.FOLLOWER, at.FOLLOWER_RING);
+  }
+
+  /** Everything before is on tape: the journal goes on behind every offset that the last run can have used. */
+  private async openJournal(desk: DeviceDesk, recovered: CacheFacts["recovered"]): Promise<void> {
+    const { memory } = desk;
+    const ringBytes = memory.ringBytes;
+    const resumeJ = recovered === null ? 0 : (Math.floor(recovered.resumeJ / ringBytes) + 2) * ringBytes;
+    const sequence = recovered?.resumeSequence ?? 0;
+    if (desk.drive !== null) await this.stock.worker(desk.drive).order({ kind: "unfollow" });
+    for (const cursor of [at.RESERVED, at.RECEIVED, at.CACHED, at.DURABLE, at.TAKEN])
+      memory.set(cursor, resumeJ);
+    memory.set(at.SEQUENCE, sequence);
+    memory.set(at.HISTORY_NEXT, 0);
+    memory.set(at.ON_TAPE_SEQUENCE, -1);
+    memory.set(at.ON_TAPE_POSITION, 0);
+    memory.set(at.ON_TAPE, resumeJ);
+    memory.set(at.ON_TAPE_SEQUENCE, sequence);
+    await desk.parts.cacheWorker?.order({ kind: "resume", J: resumeJ, sequence });
+  }
+
+  private driveFor(settings: DeviceSettings, taken: Set<DriveId>): DriveId | null {
+    for (const drive of [this.stock.coupledBefore(settings.name), settings.drive]) {
+      if (drive === null || taken.has(drive) || this.stock.isFailed(drive)) continue;
+      taken.add(drive);
+      return drive;
+    }
+    return null;
+  }
+
+  private recoverySettings(device: DeviceSettings): RecoverySettings {
+    const { library } = this.settings;
+    const { latencies } = library;
+    return {
+      cartridgeBytes: library.capacityBytes,
+      cacheBytes: device.cache.cacheBytes,
+      beyondCartridge: false,
+      driveBytesPerSecond: library.paceBytesPerSecond > 0 ? library.paceBytesPerSecond : 400e6,
+      switchMs: latencies.unloadMs + latencies.moveMs + latencies.loadMs + 2 * latencies.locateMs + 1000,
+      hostTimerMs: 900_000,
+      blockBytesMax: device.maxBlockBytes,
+      commandsMax: 32,
+    };
+  }
+
+  // --- the host's door ---
+
+  private async openDoors(): Promise<string | null> {
+    const { settings } = this;
+    const front = this.worker("front");
+    const facts = (await front.start({
+      role: "front",
+      mailbox: front.mailbox,
+      iscsi: settings.iscsi,
+      changer: { serial: this.changerSerial },
+      devices: this.desks.map((desk) => ({
+        memory: desk.memory.shared.memory,
+        lun: desk.parts.settings.lun,
+        serial: desk.parts.settings.serial,
+        maxBlockBytes: desk.parts.settings.maxBlockBytes,
+        padBytes: desk.parts.settings.padBytes,
+        elementAddress: virtualDriveAddress(desk.index),
+      })),
+    })) as { port: number } | { refused: string };
+    if ("refused" in facts) return facts.refused;
+    this.front = front;
+    for (const desk of this.desks) {
+      if (desk.state.name !== "Streaming") await front.order({ kind: "outOfService", device: desk.index });
+      else if (desk.drive !== null && this.stock.robot.drive(desk.drive)?.barcode != null)
+        await this.moves.take(desk, true);
+    }
+    this.showElements();
+    this.ticker = setInterval(() => this.tick(), MARKS_EVERY_MS);
+
+    const http = serveHttp(httpPorts(this), settings.http);
+    if (http.kind === "refused") return http.text;
+    this.http = http;
+    this.state = "running";
+    this.ready = this.readyFacts(facts.port, http.url);
+    this.catalog.record({
+      kind: "house",
+      severity: "info",
+      device: null,
+      transition: "started",
+      text: `understudy ${VERSION} is ready`,
+      evidence: {},
+    });
+    return null;
+  }
+
+  private get changerSerial(): string {
+    const serial = this.stock.robot.inventory().drives[0]?.serial ?? "UND";
+    return `${serial.replace(/D\d+$/, "")}LIB`;
+  }
+
+  private readyFacts(port: number, httpUrl: string): ReadyFacts {
+    const { settings } = this;
+    return {
+      version: VERSION,
+      stateDirectory: settings.stateDirectory,
+      iscsi: { host: settings.iscsi.host, port },
+      targetName: settings.iscsi.targetName,
+      httpUrl,
+      units: [
+        { lun: 0, kind: "changer", name: "library", serial: this.changerSerial },
+        ...this.desks.map((desk) => ({
+          lun: desk.parts.settings.lun,
+          kind: "drive" as const,
+          name: desk.name,
+          serial: desk.parts.settings.serial as string,
+        })),
+      ],
+      barcodes: this.stock.robot.inventory().cartridges.map((cartridge) => cartridge.barcode),
+      notes: this.notes,
+    };
+  }
+
+  private showElements(): void {
+    const elements = virtualElements(this.stock.robot.inventory(), this.desks);
+    const text = JSON.stringify(elements);
+    if (text === this.shownElements) return;
+    this.shownElements = text;
+    void this.front?.order({ kind: "elements", elements });
+  }
+
+  // --- while it runs ---
+
+  private tick(): void {
+    this.rates.sample(this.clock.nowMs());
+    for (const desk of this.desks) {
+      const { memory } = desk;
+      const driveRate = this.rates.of(desk.index).drive;
+      desk.dispatch({
+        kind: "marks",
+        marks: {
+          received: memory.get(at.RECEIVED),
+          cached: memory.get(at.DURABLE),
+          onTape: memory.get(at.ON_TAPE),
+        },
+        protected: memory.cacheActive,
+        driveBytesPerSecond: driveRate > 0 ? driveRate : null,
+      });
+    }
+    this.showElements();
+  }
+
+  private hear(notice: WorkerNotice): void {
+    switch (notice.kind) {
+      case "driveFailed":
+        log.warning(
+          `drive ${notice.driveId}: ${notice.operation} failed at block ${notice.position}: ${notice.outcome} ${notice.senseHex} ${notice.text}`,
+        );
+        this.desks[notice.device]?.failed(notice);
+        return;
+      case "caughtUp":
+        this.desks[notice.device]?.dispatch({ kind: "caughtUp", attempt: notice.attempt });
+        return;
+      case "move":
+        void this.moves.move(notice.source, notice.destination).then((sense) => {
+          this.showElements();
+          void this.front?.order({ kind: "moved", moveId: notice.moveId, sense });
+        });
+        return;
+      case "sessions":
+        this.sessions = notice.sessions.map((session) => ({
+          ...session,
+          sinceMs: this.sessions.find(({ id }) => id === session.id)?.sinceMs ?? this.clock.wallMs(),
+        }));
+        return;
+      case "cacheHealth": {
+        const desk = this.desks[notice.device];
+        if (desk !== undefined) desk.cacheFacts = { ...(notice.health as CacheFacts), recovered: null };
+        return;
+      }
+      case "cacheEvent":
+        this.catalog.record({
+          kind: "cache",
+          severity:
+            notice.severity === "alarm" ? "alarm" : notice.severity === "warning" ? "warning" : "info",
+          device: this.settings.devices[notice.device]?.name ?? null,
+          transition: notice.transition,
+          text: notice.text,
+          evidence: {},
+        });
+        return;
+      default:
+        return;
+    }
+  }
+
+  driveWorker(id: number): WorkerHandle | undefined {
+    return this.drives.get(id);
+  }
+
+  // --- the end ---
+
+  notOnTape(): readonly StopReport[] {
+    return this.desks.map((desk) => {
+      const { memory } = desk;
+      const bytes = Math.max(0, memory.get(at.RECEIVED) - memory.get(at.ON_TAPE));
+      const blocks = bytes === 0 ? 0 : Math.max(1, memory.get(at.HOST_BLOCKS) - memory.get(at.DRIVE_BLOCKS));
+      return { device: desk.name, bytesNotOnTape: bytes, blocksNotOnTape: blocks };
+    });
+  }
+
+  async drainAndStop(): Promise<readonly StopReport[]> {
+    this.state = "draining";
+    for (const desk of this.desks) desk.dispatch({ kind: "stopRequested" });
+    await Promise.race([
+      Promise.all(this.desks.map((desk) => desk.readyToStop.promise)),
+      Bun.sleep(DRAIN_WITHIN_MS),
+    ]);
+    if (this.ticker !== null) clearInterval(this.ticker);
+    await this.front?.order({ kind: "stop" }, STOP_FRONT_WITHIN_MS);
+    this.state = "stopped";
+    for (const desk of this.desks) {
+      await desk.parts.cacheWorker?.order({ kind: "checkpoint" }, STOP_FRONT_WITHIN_MS);
+      await desk.parts.cacheWorker?.order({ kind: "close" }, STOP_FRONT_WITHIN_MS);
+    }
+    await this.http?.stop();
+    const report = this.notOnTape();
+    this.catalog.record({
+      kind: "house",
+      severity: "info",
+      device: null,
+      transition: "stopped",
+      text: "stopped",
+      evidence: {},
+    });
+    this.catalog.close();
+    return report;
+  }
+}
+
+const emptyCartridge = {
+  kind: "inserted",
+  serial: "",
+  barcode: "",
+  capacityBytes: 0,
+  remainingBytes: 0,
+  writeProtected: false,
+  densityCode: 0,
+  mediumType: 0,
+  outcome: "good",
+  senseHex: "",
+} as const;
+
+function identityOf(json: string): { barcode: string; serial: string; image: number } | null {
+  try {
+    const identity = JSON.parse(json) as { barcode?: string; serial?: string; image?: number };
+    if (identity.barcode === undefined) return null;
+    return { barcode: identity.barcode, serial: identity.serial ?? "", image: identity.image ?? 0 };
+  } catch {
+    return null;
+  }
+}
+
+function cacheSpec(device: DeviceSettings): CacheSpec {
+  const { cache } = device;
+  return {
+    owner: device.name,
+    memberPaths: cache.memberPaths,
+    parity: cache.parity,
+    stripBytes: cache.stripBytes,
+    cacheBytes: cache.cacheBytes,
+    ringBytes: device.ringBytes,
+  };
+}
+
+/** "drive 1: on write 400: hardware error" */
+function faultFor(id: number, text: string): string[] {
+  const match = /^\s*drive\s+(\d+)\s*:\s*(.*)$/i.exec(text);
+  return match !== null && Number(match[1]) === id ? [match[2] as string] : [];
+}
+
+export type { DeviceName };
+export { addressOf };

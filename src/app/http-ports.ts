@@ -1,0 +1,94 @@
+/** @module What the API may ask of the house. */
+import type { DriveId } from "../base/brands.ts";
+import type { HttpPorts, OrderOutcome } from "../http/ports.ts";
+import type { House } from "./house.ts";
+import { libraryStatus } from "./library-view.ts";
+import { deviceStatus, driveStatus } from "./status-facts.ts";
+import { VERSION } from "./version.ts";
+
+const ANSWER_WITHIN_MS = 2000;
+
+export function httpPorts(house: House): HttpPorts {
+  const known = (drive: DriveId): OrderOutcome | null =>
+    house.driveWorker(drive) === undefined ? { kind: "notFound", text: `there is no drive ${drive}` } : null;
+  const refreshFaults = async (drive: DriveId) => {
+    const rules = await house
+      .driveWorker(drive)
+      ?.order<readonly string[]>({ kind: "faults" }, ANSWER_WITHIN_MS);
+    house.faults.set(drive, rules ?? []);
+  };
+  const tell = (drive: DriveId, transition: string, text: string) =>
+    house.catalog.record({
+      kind: "operator",
+      severity: "info",
+      device: null,
+      transition,
+      text,
+      evidence: { drive },
+    });
+  return {
+    status: () => ({
+      version: VERSION,
+      state: house.state,
+      startedMs: house.startedMs,
+      atMs: house.clock.wallMs(),
+      stateDirectory: house.settings.stateDirectory,
+      iscsi: {
+        host: house.settings.iscsi.host,
+        port: house.ready.iscsi.port,
+        targetName: house.settings.iscsi.targetName,
+      },
+      devices: house.desks.map((desk) => deviceStatus(desk, house.stock, house.rates)),
+      drives: driveStatus(house.stock, house.desks, house.faults),
+      sessions: [...house.sessions],
+    }),
+    library: () => libraryStatus(house.stock.robot.inventory(), house.desks),
+    events: house.catalog,
+    async injectFault(drive, rule) {
+      const unknown = known(drive);
+      if (unknown !== null) return unknown;
+      const result = await house
+        .driveWorker(drive)
+        ?.order<{ armed?: string; malformed?: { expected: string; given: string } }>(
+          { kind: "arm", rule },
+          ANSWER_WITHIN_MS,
+        );
+      if (result?.malformed !== undefined)
+        return {
+          kind: "malformed",
+          text: `expected ${result.malformed.expected}, found ${JSON.stringify(result.malformed.given)}`,
+        };
+      if (result?.armed === undefined) return { kind: "conflict", text: `drive ${drive} does not answer` };
+      await refreshFaults(drive);
+      tell(drive, "faultInjected", `fault armed in drive ${drive}: ${result.armed}`);
+      return { kind: "done", text: `drive ${drive}: ${result.armed}` };
+    },
+    async clearFaults(drive) {
+      const unknown = known(drive);
+      if (unknown !== null) return unknown;
+      await house.driveWorker(drive)?.order({ kind: "clearFaults" }, ANSWER_WITHIN_MS);
+      await refreshFaults(drive);
+      tell(drive, "faultsCleared", `faults of drive ${drive} cleared`);
+      return { kind: "done", text: `drive ${drive}: no faults` };
+    },
+    async returnDrive(drive) {
+      const unknown = known(drive);
+      if (unknown !== null) return unknown;
+      if (!house.stock.isFailed(drive)) return { kind: "conflict", text: `drive ${drive} has not failed` };
+      await house.driveWorker(drive)?.order({ kind: "clearFaults" }, ANSWER_WITHIN_MS);
+      await refreshFaults(drive);
+      house.stock.returnDrive(drive);
+      tell(drive, "driveReturned", `drive ${drive} is back; it stands by as a spare`);
+      for (const desk of house.desks) desk.dispatch({ kind: "driveReturned", drive });
+      return { kind: "done", text: `drive ${drive} stands by as a spare` };
+    },
+    operatorRetry({ device, drive }) {
+      const desk = house.desks.find((one) => one.name === device);
+      if (desk === undefined) return { kind: "notFound", text: `there is no device ${device}` };
+      if (desk.state.name !== "Halted")
+        return { kind: "conflict", text: `${device} is not halted: it is ${desk.state.name}` };
+      desk.dispatch({ kind: "operatorRetry", drive });
+      return { kind: "done", text: `${device} tries again` };
+    },
+  };
+}

@@ -1,0 +1,70 @@
+/** @module The library as the backup server sees it: virtual drives with the cartridges that stand behind them, the
+ *  slots, one robot; spares and failed drives are not shown (RED-01, RED-07, RED-08). */
+import type { ElementStatus, LibraryStatus } from "../base/status.ts";
+import {
+  FIRST_DRIVE_ADDRESS,
+  FIRST_SLOT_ADDRESS,
+  type Inventory,
+  TRANSPORT_ADDRESS,
+} from "../library/robot.ts";
+import type { Element } from "../scsi/unit/ports.ts";
+import type { DeviceDesk } from "./device-desk.ts";
+
+export const VENDOR = "UNDRSTDY";
+export const DRIVE_PRODUCT = "VIRTUAL-LTO8";
+
+/** Virtual drive k (from 0) shows at this element address, whatever real drive is behind. */
+export function virtualDriveAddress(index: number): number {
+  return FIRST_DRIVE_ADDRESS + index;
+}
+
+export function virtualElements(inventory: Inventory, desks: readonly DeviceDesk[]): Element[] {
+  const home = new Map(inventory.cartridges.map((cartridge) => [cartridge.barcode, cartridge.homeAddress]));
+  const spares = new Set(inventory.cartridges.filter(({ isSpare }) => isSpare).map(({ barcode }) => barcode));
+  const elements: Element[] = [
+    { type: 1, address: TRANSPORT_ADDRESS, barcode: null, source: null, accessible: true },
+  ];
+  for (const slot of inventory.slots) {
+    if (slot.barcode !== null && spares.has(slot.barcode)) continue;
+    elements.push({ type: 2, address: slot.address, barcode: slot.barcode, source: null, accessible: true });
+  }
+  for (const desk of desks) {
+    const barcode = desk.state.cartridge;
+    elements.push({
+      type: 4,
+      address: virtualDriveAddress(desk.index),
+      barcode,
+      source: barcode === null ? null : (home.get(barcode) ?? null),
+      accessible: true,
+      drive: {
+        lun: desk.parts.settings.lun,
+        serial: desk.parts.settings.serial,
+        vendor: VENDOR,
+        product: DRIVE_PRODUCT,
+      },
+    });
+  }
+  return elements;
+}
+
+const KINDS = { 1: "robot", 2: "slot", 3: "mailSlot", 4: "drive" } as const;
+
+export function libraryStatus(inventory: Inventory, desks: readonly DeviceDesk[]): LibraryStatus {
+  return {
+    kind: "file",
+    virtual: virtualElements(inventory, desks).map(({ address, type, barcode }) => ({
+      address,
+      kind: KINDS[type],
+      number: numberOf(address),
+      barcode,
+    })),
+    real: [...inventory.drives, ...inventory.slots].map(
+      ({ kind, address, barcode }): ElementStatus => ({ address, kind, number: numberOf(address), barcode }),
+    ),
+  };
+}
+
+function numberOf(address: number): number {
+  if (address >= FIRST_SLOT_ADDRESS) return address - FIRST_SLOT_ADDRESS + 1;
+  return address >= FIRST_DRIVE_ADDRESS ? address - FIRST_DRIVE_ADDRESS + 1 : 1;
+}

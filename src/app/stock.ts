@@ -1,0 +1,163 @@
+/** @module What all devices share: the real drives with their Workers, the pool of spares, the robot, the catalog.
+ *  On main only, so no two devices can be given the same drive. */
+import type { Barcode, DeviceName, DriveId } from "../base/brands.ts";
+import type { Clock } from "../base/clock.ts";
+import type { NewEvent } from "../base/events.ts";
+import { logOf } from "../base/log.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import type { DeviceSettings } from "../config.ts";
+import { choose, markFailed, type Pool, release, returnDrive, setHolds } from "../director/choose.ts";
+import type { Blame, Scores } from "../director/classify.ts";
+import { addFailure, type FailureHistory, forgetDrive, scoresOf } from "../director/score.ts";
+import type { FileRobot } from "../library/file-robot.ts";
+import { FIRST_DRIVE_ADDRESS, type MoveOutcome } from "../library/robot.ts";
+import type { WorkerHandle } from "../workers/handle.ts";
+
+const log = logOf("library");
+const HISTORY_FACT = "failureHistory";
+
+export class Stock {
+  pool: Pool = [];
+  private history: FailureHistory;
+
+  constructor(
+    readonly robot: FileRobot,
+    readonly catalog: Catalog,
+    private readonly workers: ReadonlyMap<number, WorkerHandle>,
+    private readonly clock: Clock,
+  ) {
+    this.history = (catalog.fact(HISTORY_FACT) as unknown as FailureHistory | undefined) ?? [];
+    this.pool = robot.inventory().drives.map((drive) => ({
+      id: drive.id,
+      role: drive.isSpare ? "spare" : "primary",
+      condition: drive.failure !== null ? "failed" : "good",
+      usedBy: null,
+      holds: drive.barcode,
+    }));
+  }
+
+  worker(drive: number): WorkerHandle {
+    const worker = this.workers.get(drive);
+    if (worker === undefined) throw new Error(`there is no drive ${drive}`);
+    return worker;
+  }
+
+  serialOf(drive: DriveId): string {
+    return this.robot.drive(drive)?.serial ?? "";
+  }
+
+  record(event: NewEvent): void {
+    this.catalog.record(event);
+  }
+
+  // --- the pool ---
+
+  chooseSpare(
+    settings: DeviceSettings,
+    cartridge: Barcode | null,
+    excluded: readonly DriveId[],
+    wanted: DriveId | null,
+  ): DriveId | null {
+    const request = { device: settings.name, cartridge, spares: settings.spares, excluded, wanted };
+    const { pool, drive } = choose(this.pool, request);
+    this.pool = pool;
+    return drive;
+  }
+
+  couple(device: DeviceName, drive: DriveId): void {
+    this.pool = this.pool.map((one) => (one.id === drive ? { ...one, usedBy: device } : one));
+    this.catalog.setFact(`coupled.${device}`, drive);
+  }
+
+  /** The drive that stood behind the device when the gateway last ran. */
+  coupledBefore(device: DeviceName): DriveId | null {
+    const drive = this.catalog.fact(`coupled.${device}`);
+    return typeof drive === "number" && this.robot.drive(drive as DriveId) !== null
+      ? (drive as DriveId)
+      : null;
+  }
+
+  isFailed(drive: DriveId): boolean {
+    return this.pool.some((one) => one.id === drive && one.condition === "failed");
+  }
+
+  failDrive(drive: DriveId, text: string, device: DeviceName): void {
+    this.pool = markFailed(this.pool, drive);
+    this.robot.failDrive(drive, text);
+    this.catalog.record({
+      kind: "drive",
+      severity: "alarm",
+      device,
+      transition: "driveFailed",
+      text: `drive ${drive} (${this.serialOf(drive)}) is out: ${text}`,
+      evidence: { drive, serial: this.serialOf(drive) },
+    });
+  }
+
+  release(drive: DriveId, suspect: boolean): void {
+    this.pool = release(this.pool, drive, suspect);
+  }
+
+  returnDrive(drive: DriveId): void {
+    this.pool = returnDrive(this.pool, drive);
+    this.robot.returnDrive(drive);
+    this.history = forgetDrive(this.history, drive);
+    this.saveHistory();
+  }
+
+  score(drive: DriveId, cartridge: Barcode | null, blame: Blame): void {
+    this.history = addFailure(this.history, { drive, cartridge, blame, atMs: this.clock.wallMs() });
+    this.saveHistory();
+  }
+
+  scoresOf(drive: DriveId, cartridge: Barcode | null): Scores {
+    return scoresOf(this.history, drive, cartridge);
+  }
+
+  private saveHistory(): void {
+    this.catalog.setFact(HISTORY_FACT, JSON.parse(JSON.stringify(this.history)));
+  }
+
+  // --- the robot ---
+
+  async moveMedium(source: number, destination: number): Promise<MoveOutcome> {
+    const outcome = await this.robot.moveMedium(source, destination);
+    for (const drive of this.robot.inventory().drives)
+      this.pool = setHolds(this.pool, drive.id, drive.barcode);
+    const text =
+      outcome.kind === "moved"
+        ? `${outcome.barcode} moved from element ${source} to ${destination}`
+        : `move from element ${source} to ${destination} refused: ${outcome.text}`;
+    log.info(text);
+    this.record({
+      kind: "library",
+      severity: outcome.kind === "moved" ? "info" : "warning",
+      device: null,
+      transition: outcome.kind,
+      text,
+      evidence: { source, destination },
+    });
+    return outcome;
+  }
+
+  /** Wherever the cartridge is now. */
+  moveToDrive(cartridge: Barcode, to: DriveId): Promise<MoveOutcome> {
+    const entry = this.robot.inventory().cartridges.find(({ barcode }) => barcode === cartridge);
+    return this.moveMedium(entry?.address ?? -1, addressOf(to));
+  }
+
+  /** The drive that the cartridge is in now, by the library's own word. */
+  driveWith(cartridge: Barcode | null): DriveId | null {
+    if (cartridge === null) return null;
+    return this.robot.inventory().drives.find(({ barcode }) => barcode === cartridge)?.id ?? null;
+  }
+
+  whereIs(cartridge: Barcode, from: DriveId, to: DriveId): "source" | "destination" | "unknown" {
+    if (this.robot.drive(from)?.barcode === cartridge) return "source";
+    return this.robot.drive(to)?.barcode === cartridge ? "destination" : "unknown";
+  }
+}
+
+export function addressOf(drive: number): number {
+  return FIRST_DRIVE_ADDRESS + drive - 1;
+}

@@ -1,0 +1,264 @@
+/** @module The Worker of one real drive: owns its transport, and is the reader of a device's journal while it is
+ *  coupled (`Follower`). Its calls block; everything that must not wait for a drive lives elsewhere. */
+import * as at from "../../wasm/ring/layout.ts";
+import { MailboxReceiver } from "../base/mailbox.ts";
+import { planGeometry } from "../cache/geometry.ts";
+import { CacheReader } from "../cache/reader.ts";
+import { driveClock } from "../device/file/clock.ts";
+import { describeFaultRule, parseFaultRule } from "../device/file/faults.ts";
+import { FileTransport } from "../device/file/file-transport.ts";
+import { TapeDrive } from "../device/tape-drive.ts";
+import { alignToJournal } from "../director/tee/align.ts";
+import { DeviceMemory } from "../director/tee/device-memory.ts";
+import { Follower, setOnTape } from "../director/tee/follower.ts";
+import { JournalReader, MEDIUM_AT, MEDIUM_BYTES } from "../director/tee/journal-reader.ts";
+import type { CacheSpec, DriveOrder, DriveStart, Order, WorkerNotice } from "./protocol.ts";
+import { EventSleeper } from "./sleep.ts";
+
+const CONFIRM_EVERY_BYTES = 32 * 1024 * 1024;
+
+export function runDriveWorker(start: DriveStart, tell: (notice: WorkerNotice) => void): void {
+  new DriveWorker(start, tell).run();
+}
+
+class DriveWorker {
+  private readonly mailbox: MailboxReceiver;
+  private readonly sleeper: EventSleeper;
+  private readonly devices: readonly DeviceMemory[];
+  private readonly caches: (CacheReader | null)[];
+  private readonly transport: FileTransport;
+  private readonly drive: TapeDrive;
+  private follower: Follower | null = null;
+  private device: DeviceMemory | null = null;
+  private deviceIndex = -1;
+  private attempt = 0;
+
+  constructor(
+    private readonly start: DriveStart,
+    private readonly tell: (notice: WorkerNotice) => void,
+  ) {
+    this.mailbox = new MailboxReceiver(start.mailbox);
+    this.sleeper = new EventSleeper(start.mailbox.eventfd);
+    this.devices = start.devices.map(({ memory }) => DeviceMemory.view(memory));
+    this.caches = start.devices.map(() => null);
+    const { transport } = start;
+    this.transport = new FileTransport({
+      identity: { vendor: "UNDRSTDY", product: "FILE-DRIVE", revision: "0001", serial: transport.serial },
+      clock: driveClock,
+      paceBytesPerSecond: transport.paceBytesPerSecond,
+      ...(transport.paceBytesPerSecond > 0 ? { bufferBytes: transport.bufferBytes } : {}),
+      latencies: transport.latencies,
+    });
+    for (const text of transport.faults) this.arm(text);
+    this.drive = new TapeDrive(this.transport);
+  }
+
+  run(): never {
+    this.tell({ kind: "started", facts: null });
+    for (;;) {
+      for (let order = this.mailbox.receive(); order !== null; order = this.mailbox.receive()) {
+        const request = order as Order<DriveOrder>;
+        this.tell({ kind: "reply", orderId: request.orderId, result: this.carryOut(request) });
+      }
+      this.follow();
+    }
+  }
+
+  /** Works until there is nothing to do or an order of main may have come. */
+  private follow(): void {
+    const { follower, device } = this;
+    if (follower === null || device === null) {
+      this.sleeper.sleep(1000);
+      this.mailbox.clearSignal();
+      return;
+    }
+    for (let n = 0; n < 64; n++) {
+      const step = follower.step();
+      if (follower.caughtUp) {
+        follower.caughtUp = false;
+        this.tell({
+          kind: "caughtUp",
+          driveId: this.start.driveId,
+          device: this.deviceIndex,
+          attempt: this.attempt,
+        });
+      }
+      if (step === "failed") {
+        this.giveUp();
+        return;
+      }
+      if (step === "idle") {
+        device.setFigure(at.DRIVE_IDLE_MS, this.transport.medium.buffer.idleWhileWaitingMs);
+        device.set(at.DRIVE_WAITS_FOR, follower.waitsFor);
+        device.setWord(at.DRIVE_SLEEPS, 1);
+        const more = device.get(at.RECEIVED) > follower.waitsFor && !follower.takesFromDisk;
+        const asked = device.word(at.ORDER_SEQUENCE) !== device.word(at.ORDER_DONE);
+        const wanted = device.get(at.WANT_ON_TAPE) > device.get(at.ON_TAPE) && follower.waitsMs < 1000;
+        if (!more && (!asked || follower.takesFromDisk)) this.sleeper.sleep(wanted ? 0 : follower.waitsMs);
+        device.setWord(at.DRIVE_SLEEPS, 0);
+        this.mailbox.clearSignal();
+        return;
+      }
+    }
+    device.setFigure(at.DRIVE_IDLE_MS, this.transport.medium.buffer.idleWhileWaitingMs);
+  }
+
+  /** The director hears of it; nothing more is done for this device until it says so. */
+  private giveUp(): void {
+    const failure = this.follower?.failure;
+    this.follower = null;
+    if (failure === null || failure === undefined) return;
+    this.tell({
+      kind: "driveFailed",
+      driveId: this.start.driveId,
+      device: this.deviceIndex,
+      attempt: this.attempt,
+      operation: failure.operation,
+      outcome: failure.outcome,
+      senseHex: Buffer.from(failure.sense).toString("hex"),
+      text: failure.text,
+      J: failure.J,
+      position: failure.position,
+    });
+  }
+
+  private carryOut(order: DriveOrder): unknown {
+    switch (order.kind) {
+      case "insert":
+        return this.insert(order.path);
+      case "eject":
+        return this.transport.eject();
+      case "load":
+        return this.outcome(this.drive.load());
+      case "identify":
+        return this.identify();
+      case "evidence":
+        return {
+          tapeAlerts: this.transport.medium.takeTapeAlerts(),
+          reachable: !this.transport.faults.vanished,
+        };
+      case "arm":
+        return this.arm(order.rule);
+      case "clearFaults":
+        this.transport.faults.clear();
+        return null;
+      case "faults":
+        return this.transport.faults.rules.map(describeFaultRule);
+      case "align":
+        return this.align(order);
+      case "follow":
+        this.beginFollowing(order);
+        return null;
+      case "unfollow":
+        this.stopFollowing();
+        return null;
+    }
+  }
+
+  private outcome(outcome: string): unknown {
+    return { outcome, senseHex: Buffer.from(this.drive.rawSense).toString("hex") };
+  }
+
+  private insert(path: string): unknown {
+    const inserted = this.transport.insert(path);
+    if (inserted.kind !== "inserted") return inserted;
+    this.drive.forgetModes();
+    const ready = this.drive.testUnitReady();
+    return ready === "good" ? this.identify() : { kind: "notReady", ...(this.outcome(ready) as object) };
+  }
+
+  private identify(): unknown {
+    const { medium } = this.transport.medium;
+    const rewound = this.drive.rewind();
+    const identity = this.drive.identifyCartridge();
+    return {
+      kind: rewound === "good" ? "inserted" : "notReady",
+      serial: identity?.serial ?? medium.serial,
+      barcode: identity?.barcode ?? medium.barcode,
+      capacityBytes: medium.capacityBytes,
+      remainingBytes: medium.remainingBytes,
+      writeProtected: medium.writeProtected,
+      densityCode: medium.densityCode,
+      mediumType: medium.mediumType,
+      ...(this.outcome(rewound) as object),
+    };
+  }
+
+  private arm(text: string): unknown {
+    const rule = parseFaultRule(text);
+    if (!("when" in rule)) return { malformed: rule };
+    this.transport.faults.arm(rule);
+    return { armed: describeFaultRule(rule) };
+  }
+
+  private cacheOf(index: number): CacheReader | null {
+    const known = this.caches[index];
+    if (known) return known;
+    const spec = this.start.devices[index]?.cache;
+    const device = this.devices[index];
+    if (!spec || device === undefined || !device.cacheActive) return null;
+    const reader = openReader(spec, device);
+    this.caches[index] = reader;
+    return reader;
+  }
+
+  private align(order: DriveOrder & { kind: "align" }): unknown {
+    const device = this.devices[order.device] as DeviceMemory;
+    return alignToJournal(
+      device,
+      this.drive,
+      new JournalReader(device, this.cacheOf(order.device)),
+      order,
+      driveClock.sleepMs,
+      driveClock.nowMs,
+    );
+  }
+
+  private beginFollowing(order: DriveOrder & { kind: "follow" }): void {
+    const device = this.devices[order.device] as DeviceMemory;
+    this.device = device;
+    this.deviceIndex = order.device;
+    this.attempt = order.attempt;
+    device.setWord(at.COUPLED, this.start.driveId);
+    device.setWord(at.DRIVE_EVENTFD, this.start.mailbox.eventfd);
+    if (order.fromRing) {
+      device.ring.claim(order.fromJ);
+      setOnTape(device, order.fromJ, order.position, device.get(at.SEQUENCE));
+    }
+    this.drive.setBlockLength(0);
+    this.follower = new Follower(
+      device,
+      this.drive,
+      this.cacheOf(order.device),
+      {
+        confirmEveryBytes: CONFIRM_EVERY_BYTES,
+        draining: order.draining,
+        nowMs: driveClock.nowMs,
+        dataAvailableSince: (ms) => {
+          this.transport.dataAvailableSinceMs = ms;
+        },
+      },
+      order,
+    );
+  }
+
+  private stopFollowing(): void {
+    this.follower = null;
+    this.device?.setWord(at.COUPLED, -1);
+    this.device = null;
+    this.deviceIndex = -1;
+  }
+}
+
+function openReader(spec: CacheSpec, device: DeviceMemory): CacheReader {
+  const plan = planGeometry({ ...spec, members: spec.memberPaths.length });
+  if (plan.kind === "impossible") throw new Error(`cache of ${spec.owner}: ${plan.key}: ${plan.expected}`);
+  // Behind the blocks read from the medium: a follower compares no blocks, an alignment reads headers one by one.
+  const scratchBytes = 4 * 1024 * 1024;
+  const reader = new CacheReader(device.shared, plan.geometry, {
+    offset: MEDIUM_AT + MEDIUM_BYTES - scratchBytes - 4096,
+    bytes: scratchBytes,
+  });
+  for (const [member, path] of spec.memberPaths.entries()) reader.openMember(member, path);
+  return reader;
+}
