@@ -99,6 +99,7 @@ export class TapeDrive {
   readonly #parametersView = new DataView(this.#parameters.buffer);
   readonly #parametersAddress = Number(ptr(this.#parameters));
   #blockBytes = 0;
+  #buffered = true;
   #modeKnown = false;
 
   constructor(transport: Transport, timeouts: DriveTimeouts = DEFAULT_TIMEOUTS) {
@@ -411,9 +412,10 @@ export class TapeDrive {
     return this.#text(4, this.#parameters[3]!);
   }
 
-  /** Native capacity and remainder from the drive's log pages (17h, else 31h), null where it has neither. */
+  /** Native capacity and remainder from the drive's log pages (31h, else 17h), null where it has neither. Both are
+   *  rounded down by the drive: to 2^20 bytes, to 10^6 bytes. */
   capacity(): DriveCapacity | null {
-    return this.#volumeStatistics() ?? this.#tapeCapacity();
+    return this.#tapeCapacity() ?? this.#volumeStatistics();
   }
 
   #logPage(page: number): number {
@@ -489,7 +491,7 @@ export class TapeDrive {
 
   /** Block length in force from now on (MODE SELECT block descriptor); 0: variable. Nothing is sent if it is so already. */
   setBlockLength(blockBytes: number, buffered = true): DriveOutcome {
-    if (blockBytes === this.#blockBytes && this.#modeKnown) return "good";
+    if (this.#modeKnown && blockBytes === this.#blockBytes && buffered === this.#buffered) return "good";
     const parameters = this.#parameters;
     parameters.fill(0, 0, 12);
     parameters[2] = buffered ? 0x10 : 0;
@@ -505,7 +507,10 @@ export class TapeDrive {
       this.#timeouts.commandMs,
     );
     this.#modeKnown = outcome === "good";
-    if (this.#modeKnown) this.#blockBytes = blockBytes;
+    if (this.#modeKnown) {
+      this.#blockBytes = blockBytes;
+      this.#buffered = buffered;
+    }
     return outcome;
   }
 

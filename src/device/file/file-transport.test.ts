@@ -371,6 +371,15 @@ describe("faults", () => {
     expect(transport.eject()).toBe("ejected");
   });
 
+  test("a drive that breaks while threading holds the cartridge and is broken", () => {
+    const { transport, drive: tape } = drive();
+    arm(transport, "on load: hardware error");
+    expect(transport.insert(cartridge())).toEqual({ kind: "inserted" });
+    expect(tape.testUnitReady()).toBe("error");
+    expect(tape.senseKey).toBe(4);
+    expect(transport.eject()).toBe("ejected");
+  });
+
   test("any sense triple, and TapeAlert for the hardware", () => {
     const { transport, drive: tape } = loaded();
     arm(transport, "on locate: sense 3/1403");

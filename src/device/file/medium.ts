@@ -153,7 +153,19 @@ export class FileMedium implements TapePort {
     medium.densityCode = label.densityCode;
     medium.mediumType = label.mediumType;
     this.#refresh();
+    this.#sufferAtLoad(this.faults.meet("load", 0));
     return null;
+  }
+
+  /** A fault of threading: the cartridge is in the drive, whatever becomes of it. */
+  #sufferAtLoad(what: FaultWhat | null): void {
+    if (what === null) return;
+    if (what.kind === "sense") {
+      this.medium.loaded = false;
+      if (what.key === KEY_HARDWARE_ERROR) this.#breakDown(what.key, what.asc, what.ascq);
+      return;
+    }
+    this.#sufferSilently(what);
   }
 
   /** Lets the cartridge go. "stuck": it cannot be taken out. */
@@ -420,31 +432,42 @@ export class FileMedium implements TapePort {
   }
 
   #suffer(what: FaultWhat, task: Task): boolean {
+    if (what.kind !== "sense") {
+      this.#sufferSilently(what);
+      return what.kind === "vanish" ? this.#leaveUnanswered(task) : true;
+    }
+    const { key, asc, ascq, deferred } = what;
+    if (what.loseBuffer) this.loseBuffer();
+    if (key === KEY_HARDWARE_ERROR) this.#breakDown(key, asc, ascq);
+    else this.faults.alerts.add(alertOf(task));
+    const residual = isTransfer(task) && !deferred ? task.tape.count : undefined;
+    task.completeWithSense(transferFault(key, asc, ascq, residual, deferred));
+    return false;
+  }
+
+  /** Faults that are not answered with sense by themselves. */
+  #sufferSilently(what: Exclude<FaultWhat, { kind: "sense" }>): void {
     const faults = this.faults;
     switch (what.kind) {
       case "hang":
         faults.hangsUntilMs = this.#clock.nowMs() + what.durationMs;
-        return true;
+        return;
       case "vanish":
         faults.vanished = true;
         if (what.loseBuffer) this.loseBuffer();
-        return this.#leaveUnanswered(task);
+        return;
       case "writeProtect":
         faults.writeProtected = true;
-        return true;
+        return;
       case "stuck":
         faults.stuck = true;
-        return true;
-      case "sense": {
-        const { key, asc, ascq, deferred } = what;
-        if (what.loseBuffer) this.loseBuffer();
-        if (key === KEY_HARDWARE_ERROR) faults.broken = transferFault(key, asc, ascq);
-        faults.alerts.add(key === KEY_HARDWARE_ERROR ? ALERT_HARDWARE : alertOf(task));
-        const residual = isTransfer(task) && !deferred ? task.tape.count : undefined;
-        task.completeWithSense(transferFault(key, asc, ascq, residual, deferred));
-        return false;
-      }
+        return;
     }
+  }
+
+  #breakDown(key: number, asc: number, ascq: number): void {
+    this.faults.broken = transferFault(key, asc, ascq);
+    this.faults.alerts.add(ALERT_HARDWARE);
   }
 
   #leaveUnanswered(task: Task): false {
