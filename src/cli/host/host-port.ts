@@ -27,6 +27,24 @@ export interface HostPort {
   ): void;
 }
 
+/** ... and lets several commands wait for their answers at once: our initiator. */
+export interface HostQueue extends HostPort {
+  /** A place, or -1 when all are taken. */
+  submit(
+    lun: number,
+    cdb: Uint8Array,
+    direction: HostDirection,
+    dataAddress: number,
+    dataBytes: number,
+    timeoutMs: number,
+  ): number;
+  /** Works until a command has ended or the time has passed. */
+  serve(timeoutMs: number): void;
+  /** The place of a command that has ended, or -1. */
+  reap(): number;
+  replyOf(place: number): HostReply;
+}
+
 export type HostOutcome =
   | { readonly kind: "good" }
   | { readonly kind: "checkCondition"; readonly sense: Sense; readonly residualBytes: number }
