@@ -2,7 +2,7 @@
  *  that both sides share; a server that cannot be reached or refuses becomes one line with what to do. */
 import { z } from "zod";
 import type { HouseEvent } from "../base/events.ts";
-import { eventSchema, type LibraryStatus, librarySchema, type Status, statusSchema } from "../base/status.ts";
+import { eventSchema, type Status, statusSchema } from "../base/status.ts";
 import { CommandFailure, EXIT } from "./exit.ts";
 import type { CliPorts } from "./ports.ts";
 
@@ -30,10 +30,6 @@ export class Client {
 
   async status(): Promise<Status> {
     return this.#parsed(statusSchema, await this.#request("GET", "/status"));
-  }
-
-  async library(): Promise<LibraryStatus> {
-    return this.#parsed(librarySchema, await this.#request("GET", "/library"));
   }
 
   async events(afterId: number | null, limit: number): Promise<readonly HouseEvent[]> {

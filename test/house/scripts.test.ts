@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { wantedPackages } from "../../scripts/house/debian.mjs";
 import { testCases } from "../../scripts/house/junit.mjs";
 
+import { parseSettings } from "../../src/config.ts";
+
 const ROOT = join(import.meta.dir, "..", "..");
 const directories: string[] = [];
 afterEach(() => {
@@ -72,4 +74,11 @@ test(".ci/run calls exactly npm test", () => {
   const script = readFileSync(join(ROOT, ".ci", "run"), "utf8");
   expect(script.match(/^npm .*$/gm)).toEqual(["npm test"]);
   expect(existsSync(join(ROOT, "package-lock.json"))).toBeTrue();
+});
+
+test("the settings that README shows are taken as they stand there", () => {
+  const [, example = ""] = /```toml\n([\s\S]*?)```/.exec(readFileSync(join(ROOT, "README.md"), "utf8")) ?? [];
+  expect(example).toContain("[library]");
+  const outcome = parseSettings(example, "README.md", {}, {});
+  expect(outcome.kind === "misconfigured" ? outcome.lines : []).toEqual([]);
 });
