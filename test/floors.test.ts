@@ -61,6 +61,8 @@ export function importsOf(path: string, text: string): Import[] {
 export function fault({ from, to }: Import): string | null {
   const [room, other] = [roomOf(from), roomOf(to)];
   if (room === null || floorOf(room) < 0) return `${from}: stands in no room of the house (see FLOORS)`;
+  // The program's version: only the top may read the plate at the door.
+  if (to === "package.json" && room === "src/top") return null;
   if (other === null || floorOf(other) < 0)
     return `${from} imports ${to}, which stands in no room of the house`;
   if (room === other) return null;
