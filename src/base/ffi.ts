@@ -20,6 +20,7 @@ const { symbols: c } = dlopen("libc.so.6", {
   pwrite: { args: [i32, u64_fast, u64_fast, i64_fast], returns: i64_fast },
   preadv: { args: [i32, u64_fast, i32, i64_fast], returns: i64_fast },
   pwritev: { args: [i32, u64_fast, i32, i64_fast], returns: i64_fast },
+  posix_fadvise: { args: [i32, i64_fast, i64_fast, i32], returns: i32 },
   fdatasync: { args: [i32], returns: i32 },
   fsync: { args: [i32], returns: i32 },
   ftruncate: { args: [i32, i64_fast], returns: i32 },

@@ -99,7 +99,7 @@ test("RED-03: each member in turn is lost: nothing is lost, caching goes on, the
       expect(array.health().members[lost]!.state).toBe("failed");
     }
   }
-});
+}, 60_000);
 
 test("RED-03: a second loss is the cache's end: writing says so and nothing counts as written", () => {
   using bench = new TestBench();
@@ -175,7 +175,7 @@ test("RED-03: a lost disk is replaced and rebuilt on line, while stripes are wri
     expectAll(array, model);
     expect(array.health().members[lost]).toMatchObject({ path, state: "good" });
   }
-});
+}, 60_000);
 
 test("RED-03: a replacement that holds something else is refused and not touched", async () => {
   using bench = new TestBench();
@@ -255,4 +255,25 @@ test("RED-03, RED-11: readers in other threads see a member go and come back thr
   expect(reader.reconstructions).toBe(before);
   expect(reader.readWithout(0, 0, 4096, bench.shared.base + REPLAY + (8 << 20))).toBe(4096);
   reader.close();
+});
+
+test("RED-11: a long read is announced to all disks, with as much ahead, and nothing twice", () => {
+  using bench = new TestBench({ ringStripes: 32 });
+  const announced = new Array<number>(4).fill(0);
+  bench.io = {
+    ...bench.faults.io,
+    prefetch: (member, _fd, offset, bytes) => {
+      announced[member]! += bytes;
+      expect(offset + bytes).toBeLessThanOrEqual(bench.array!.geometry.memberBytes);
+    },
+  };
+  const array = bench.open();
+  array.startAt(0);
+  const model = new ModelJournal(bench, 1);
+  for (let i = 0; i < 6; i++) model.write(array, 32);
+  const piece = 8 * bench.stripeBytes;
+  const fromJ = model.headJ - bench.cacheBytes; // runs over the lap's end
+  for (let J = fromJ; J < model.headJ; J += piece) expectJournal(array, model, J, piece);
+  // Once each strip, and one piece past the end.
+  expect(announced).toEqual(new Array(4).fill((bench.cacheBytes + piece) / 3));
 });

@@ -4,7 +4,8 @@
  *      disk refuses, it is the XOR of the other members' strips.
  *  (2) Nothing is written, so any thread may read with a reader of its own while the cache Worker writes.
  *  (3) Reads go through the page cache (the members' writers may use O_DIRECT; the kernel keeps the two coherent): any
- *      alignment will do, and read-ahead keeps all disks busy though the strips are asked for one by one.
+ *      alignment will do. A long read is announced to all disks before its strips are asked for one by one, together
+ *      with as much of what follows: so all disks work at once, and while the drive takes the last piece too.
  *
  *  A reader believes the array, not the data: whoever reads checks the entries' hashes.
  */
@@ -46,6 +47,9 @@ export class CacheReader implements JournalReader {
   readonly #partBytes: number;
   readonly #fds: Int32Array;
   readonly #replacements: Int32Array;
+  /** Stripes in [from, to) were announced to the disks. */
+  #announcedFromJ = 0;
+  #announcedToJ = 0;
 
   constructor(shared: SharedMemory, geometry: Geometry, scratch: Scratch, io: MemberIo = systemIo) {
     this.geometry = geometry;
@@ -83,6 +87,7 @@ export class CacheReader implements JournalReader {
   }
 
   read(J: number, bytes: number, address: number): number {
+    if (bytes > this.geometry.stripeBytes) this.#announce(J, bytes);
     return this.#read(J, bytes, address, NONE);
   }
 
@@ -111,6 +116,26 @@ export class CacheReader implements JournalReader {
       done += part;
     }
     return bytes;
+  }
+
+  /** Prefetches [J, J + 2 x bytes) but for what was announced by the read before. */
+  #announce(J: number, bytes: number): void {
+    const { stripeBytes, stripBytes, slots } = this.geometry;
+    const follows = J >= this.#announcedFromJ && J <= this.#announcedToJ;
+    const fromJ = follows ? this.#announcedToJ : J - (J % stripeBytes);
+    const stripes = Math.ceil((J + 2 * bytes - fromJ) / stripeBytes);
+    if (stripes <= 0) return;
+    this.#announcedFromJ = J;
+    this.#announcedToJ = fromJ + stripes * stripeBytes;
+    const slot = (fromJ / stripeBytes) % slots;
+    const beforeLapEnd = Math.min(stripes, slots - slot);
+    for (let member = 0; member < this.#fds.length; member++) {
+      const fd = this.#fds[member] ?? NONE;
+      if (fd < 0) continue;
+      this.#io.prefetch(member, fd, MEMBER_DATA + slot * stripBytes, beforeLapEnd * stripBytes);
+      if (beforeLapEnd < stripes)
+        this.#io.prefetch(member, fd, MEMBER_DATA, Math.min(slots, stripes - beforeLapEnd) * stripBytes);
+    }
   }
 
   #readStrip(

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { KIND_PAD, REPLAY, REPLAY_BYTES, TAKEN, WANT_DURABLE } from "../../wasm/ring/layout.ts";
 import { MEMBER_DATA } from "../../wasm/stripe/layout.ts";
 import { EIO } from "../base/ffi.ts";
@@ -63,9 +63,12 @@ function left(bench: TestBench, seed: number): TestHost {
 }
 
 function flip(path: string, at: number): void {
-  const file = readFileSync(path);
-  file[at]! ^= 1;
-  writeFileSync(path, file);
+  const byte = Buffer.alloc(1);
+  const fd = openSync(path, "r+");
+  readSync(fd, byte, 0, 1, at);
+  byte[0]! ^= 1;
+  writeSync(fd, byte, 0, 1, at);
+  closeSync(fd);
 }
 
 test("RED-15, rule 9: what a barrier made durable is found after a crash, entry by entry", () => {
@@ -86,7 +89,7 @@ test("RED-15, rule 9: what a barrier made durable is found after a crash, entry 
 
 test("RED-03: a flipped bit anywhere in the chain is seen through by parity, and the disk is named", () => {
   const next = seeded(77);
-  for (let round = 0; round < 40; round++) {
+  for (let round = 0; round < 25; round++) {
     using bench = new TestBench({ ringStripes: 16 });
     const host = left(bench, round);
     const marks = host.marks();
@@ -103,7 +106,7 @@ test("RED-03: a flipped bit anywhere in the chain is seen through by parity, and
     expect(found.end.endJ).toBe(marks.received);
     expect(found.end.suspects.every((suspect) => suspect === member)).toBe(true);
   }
-});
+}, 60_000);
 
 test("RED-03: with a disk missing the chain is read by parity; a flipped bit then ends it, and no wrong byte comes out", () => {
   using bench = new TestBench({ ringStripes: 16 });
@@ -191,4 +194,4 @@ test("RED-03, RED-15, rules 9 and 10: 60 lives of an array with power cuts, lost
       resume = found.end;
     }
   }
-});
+}, 60_000);

@@ -156,6 +156,7 @@ export class PowerCut {
         return below.pwrite(m, fd, a, n, o);
       },
       pread: (m, fd, a, n, o) => below.pread(m, fd, a, n, o),
+      prefetch: (m, fd, o, n) => below.prefetch(m, fd, o, n),
       fdatasync: (m, fd) => {
         const result = below.fdatasync(m, fd);
         if (result >= 0) this.#unsynced = this.#unsynced.filter((write) => write.member !== m);

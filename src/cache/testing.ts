@@ -23,7 +23,7 @@ export function seeded(seed: number): () => number {
   };
 }
 
-export type IoCall = keyof MemberIo;
+export type IoCall = Exclude<keyof MemberIo, "prefetch">;
 
 /** `faults.on("pwritev", 1, 3, -5)`: member 1's third pwritev from now and all after it fail with EIO. */
 export class Faults {
@@ -38,6 +38,7 @@ export class Faults {
       pwrite: (m, fd, a, n, o) => this.#fault("pwrite", m) ?? below.pwrite(m, fd, a, n, o),
       pread: (m, fd, a, n, o) => this.#fault("pread", m) ?? below.pread(m, fd, a, n, o),
       fdatasync: (m, fd) => this.#fault("fdatasync", m) ?? below.fdatasync(m, fd),
+      prefetch: (m, fd, o, n) => below.prefetch(m, fd, o, n),
     };
   }
 
