@@ -87,7 +87,9 @@ export function createLibrary(
       continue;
     }
     const digits = String(number).padStart(3, "0");
-    const barcode = wanted.barcodes?.[number - 1] ?? parseBarcode(`${wanted.barcodePrefix ?? "UND"}${digits}${wanted.barcodeSuffix ?? "L8"}`);
+    const barcode =
+      wanted.barcodes?.[number - 1] ??
+      parseBarcode(`${wanted.barcodePrefix ?? "UND"}${digits}${wanted.barcodeSuffix ?? "L8"}`);
     const serial = parseSerialNumber(`${prefix}C${digits}`);
     if (isMalformed(barcode))
       return problem(directory, `barcodes: expected ${barcode.expected}, not ${barcode.given}`);
