@@ -30,7 +30,7 @@ test("RED-02, RED-15: stripes written in a circle over several laps are read bac
     { members: 3, parity: "none" as const },
     { members: 1, parity: "none" as const },
   ]) {
-    using bench = new TestBench(shape);
+    using bench = new TestBench(shape, true);
     const array = bench.open();
     array.startAt(0);
     const model = new ModelJournal(bench, 1);

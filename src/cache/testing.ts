@@ -1,6 +1,6 @@
 /** @module Ingredients of the cache's tests: small arrays in a temporary directory, a journal to fill them with, and
  *  disks that fail when told to. Nothing in the product imports this. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CACHE_BYTES, RING, RING_BYTES, STRIPE_BYTES } from "../../wasm/ring/layout.ts";
@@ -76,7 +76,7 @@ export const SMALL: BenchShape = { members: 4, parity: "one", stripBytes: 4096, 
 
 /** One device's memory and member files; arrays are opened over them again and again. */
 export class TestBench {
-  readonly directory = mkdtempSync(join(tmpdir(), "understudy-cache-"));
+  readonly directory: string;
   readonly paths: string[];
   readonly ringBytes: number;
   readonly cacheBytes: number;
@@ -89,7 +89,10 @@ export class TestBench {
   io: MemberIo = this.faults.io;
   array: CacheArray | null = null;
 
-  constructor(shape: Partial<BenchShape> = {}) {
+  /** In memory where there is such a place: hundreds of syncs on a shared disk take minutes on a bad day. */
+  constructor(shape: Partial<BenchShape> = {}, onDisk = false) {
+    const place = !onDisk && existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+    this.directory = mkdtempSync(join(place, "understudy-cache-"));
     this.shape = { ...SMALL, ...shape };
     const { members, parity, stripBytes, ringStripes, laps } = this.shape;
     this.stripeBytes = stripeBytesOf(members, parity, stripBytes);
