@@ -80,20 +80,21 @@ export function alignToJournal(
   const variable = drive.setBlockLength(0);
   if (variable !== "good") return broken(variable, "cannot set variable block length");
 
+  const mark = markPosition(device, reader, request);
   const toEnd = drive.spaceToEndOfData();
   if (toEnd !== "good" && toEnd !== "endOfData") return broken(toEnd, "cannot space to end of data");
   const where = drive.readPositionLong();
   if (where !== "good" || !drive.position.valid) return broken(where, "no valid position at end of data");
   const endOfData = drive.position.position;
-  if (endOfData < request.onTapePosition) {
+  if (endOfData < mark) {
     return refused(
       "endOfDataBelowMark",
-      `end of data at ${endOfData}, but ${request.onTapePosition} was confirmed on tape`,
+      `end of data at ${endOfData}, but ${mark} was confirmed on tape`,
     );
   }
 
   let compared = 0;
-  for (const J of lastBlocksBefore(device, request)) {
+  for (const J of lastBlocksBefore(device, request.onTapeJ, mark)) {
     if (reader.read(J, false) !== "entry" || reader.entry.kind !== at.KIND_BLOCK) continue;
     const located = drive.locate(reader.entry.position);
     if (located !== "good") return broken(located, `cannot locate block ${reader.entry.position}`);
@@ -107,17 +108,14 @@ export function alignToJournal(
 
   // What the drive wrote after it was last asked: as far as it is the journal's, it need not be written again.
   let J = request.onTapeJ;
-  let position = request.onTapePosition;
+  let position = mark;
   let standing = -1;
-  let first = true;
   while (J < device.get(at.CACHED) && reader.read(J, false) === "entry") {
     const { entry } = reader;
     if (entry.kind === at.KIND_PAD || (entry.kind === at.KIND_FILEMARKS && entry.count === 0)) {
       J += entry.entryBytes;
       continue;
     }
-    if (first) position = entry.position;
-    first = false;
     if (entry.position !== position || position + entry.count > endOfData) break;
     if (standing !== position) {
       const located = drive.locate(position);
@@ -139,8 +137,19 @@ export function alignToJournal(
   return { kind: "verified", fromJ: J, position, compared };
 }
 
+/** Where the first entry behind the mark belongs. The host may have moved since the mark was noted, so the entry's own
+ *  position counts; the noted one only where nothing came after it. */
+function markPosition(device: DeviceMemory, reader: JournalReader, request: AlignRequest): number {
+  for (let J = request.onTapeJ; J < device.get(at.CACHED) && reader.read(J, false) === "entry"; ) {
+    const { entry } = reader;
+    if (entry.kind !== at.KIND_PAD && entry.count > 0) return entry.position;
+    J += entry.entryBytes;
+  }
+  return request.onTapePosition;
+}
+
 /** Journal offsets of the last blocks confirmed before the mark, oldest first. */
-function lastBlocksBefore(device: DeviceMemory, request: AlignRequest): number[] {
+function lastBlocksBefore(device: DeviceMemory, onTapeJ: number, mark: number): number[] {
   const found: number[] = [];
   const next = device.get(at.HISTORY_NEXT);
   const oldestHeld = device.get(at.RECEIVED) - device.get(at.CACHE_BYTES);
@@ -148,8 +157,8 @@ function lastBlocksBefore(device: DeviceMemory, request: AlignRequest): number[]
     const slot = at.HISTORY + (i % at.HISTORY_ENTRIES) * 16;
     const J = device.figure(slot);
     const position = device.figure(slot + 8);
-    if (J >= request.onTapeJ || J < oldestHeld) continue;
-    if (position >= request.onTapePosition) continue;
+    if (J >= onTapeJ || J < oldestHeld) continue;
+    if (position >= mark) continue;
     found.unshift(J);
   }
   return found;

@@ -467,8 +467,10 @@ export class TeePort implements TapePort {
     let dataAt: number = at.READ;
     let dataBytes = 0;
     if (tape.operation === "read" || tape.operation === "verify") {
+      this.releaseRead(task); // a pooled task that comes again has sent what it had
       const half = this.freeReadHalf();
       if (half < 0) return false;
+      task.portValue = half;
       dataAt = at.READ + half * READ_HALF_BYTES;
       dataBytes = tape.operation === "read" ? (tape.fixed ? tape.count * tape.blockBytes : tape.count) : 0;
       if (dataBytes > READ_HALF_BYTES) dataBytes = READ_HALF_BYTES;
@@ -528,7 +530,7 @@ export class TeePort implements TapePort {
     if (operation === "load" && good) this.medium.loaded = true;
     const bytes = operation === "read" ? orders.transferredBytes : 0;
     if (bytes > 0) {
-      task.inAddress = this.device.shared.base + this.halfOf(task);
+      task.inAddress = this.device.shared.base + at.READ + task.portValue * READ_HALF_BYTES;
       task.inBytes = bytes;
     } else {
       this.releaseRead(task);
@@ -544,10 +546,6 @@ export class TeePort implements TapePort {
     if (this.position === 0) return this.medium.capacityBytes;
     if (operation === "read") return Math.max(0, this.remainingBytes - this.orders.transferredBytes);
     return this.orders.remainingBytes >= 0 ? this.orders.remainingBytes : this.remainingBytes;
-  }
-
-  private halfOf(task: Task): number {
-    return at.READ + (this.readTasks[0] === task ? 0 : READ_HALF_BYTES);
   }
 
   private releaseRead(task: Task): void {
