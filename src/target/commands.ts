@@ -30,6 +30,8 @@ import {
   REJECT_TOO_MANY_IMMEDIATE,
   TAG_NONE,
 } from "../iscsi/pdu.ts";
+import { type Sense, encodeFixedSense } from "../scsi/sense.ts";
+import { STATUS_CHECK_CONDITION } from "../scsi/unit/task.ts";
 import { ENTRY_R2T } from "./output.ts";
 import type { Session } from "./session.ts";
 import { type IscsiTask, R2T_NONE, R2T_QUEUED, R2T_SENT } from "./tasks.ts";
@@ -42,6 +44,8 @@ export type Disposition =
   /** The connection cannot go on. */
   | "drop";
 
+const OUT_OF_SEQUENCE: Sense = { key: 0x0b, asc: 0x47, ascq: 0x05 };
+const TOO_LITTLE: Sense = { key: 0x0b, asc: 0x0c, ascq: 0x0d };
 const INVALID_OPCODE = { key: 5, asc: 0x20, ascq: 0 } as const;
 
 /** A SCSI Command whose header is at `at`; its CmdSN was accepted. */
@@ -102,39 +106,56 @@ export function beginCommand(
   return "task";
 }
 
-/** A Data-Out whose header is at `at`. Data for a task that is no more is swallowed; data that breaks the rules of the
- *  transfer ends the connection: at error recovery level 0 there is no way to mend it. */
+/** A Data-Out whose header is at `at`. Data for a task that is no more is swallowed. Data that nobody asked for ends the
+ *  connection; data out of its sequence fails its command, once all that was promised has come (RFC 7143 §7.8, §7.9). */
 export function beginDataOut(session: Session, at: number, dataBytes: number): Disposition {
   const { host, parameters, pool, connection } = session;
   const { view } = host.memory;
   if (pool === null) return "drop";
-  const itt = field(view, at, AT_ITT);
   const ttt = field(view, at, AT_TTT);
   const final = (flagsOf(view, at) & FLAG_FINAL) !== 0;
-  const task = pool.find(itt);
+  const task = pool.find(field(view, at, AT_ITT));
   if (task === null) return "discard";
   const end = task.receivedBytes + dataBytes;
-  if (field(view, at, AT_BUFFER_OFFSET) !== task.receivedBytes) return "drop";
-  if (field(view, at, AT_DATA_SN) !== task.dataSN) return "drop";
+  let limit = task.r2tEnd;
   if (ttt === TAG_NONE) {
     if (!task.unsolicitedOpen) return "drop";
-    if (end > Math.min(parameters.firstBurstBytes, task.expectedOutBytes)) return "drop";
-  } else {
-    if (task.r2t !== R2T_SENT || task.r2tTag !== ttt) return "drop";
-    if (end > task.r2tEnd || (final && end < task.r2tEnd)) return "drop";
+    limit = Math.min(parameters.firstBurstBytes, task.expectedOutBytes);
+  } else if (task.r2t !== R2T_SENT || task.r2tTag !== ttt) return "drop";
+  if (!task.spoilt) {
+    const inOrder =
+      field(view, at, AT_BUFFER_OFFSET) === task.receivedBytes && field(view, at, AT_DATA_SN) === task.dataSN;
+    if (!inOrder) spoil(session, task, OUT_OF_SEQUENCE);
+    else if (end > limit) return "drop";
+    else if (final && ttt !== TAG_NONE && end < limit) spoil(session, task, TOO_LITTLE);
   }
   task.dataSN++;
   task.receiving = true;
   connection.sinkTask = task;
   connection.sinkFinal = final;
+  // Nothing will be received, so the PDU ends here.
+  if (dataBytes === 0) endData(task, final);
   return "task";
+}
+
+/** A command whose data cannot be trusted: its unit forgets it, its initiator hears of it. */
+function spoil(session: Session, task: IscsiTask, sense: Sense): void {
+  task.spoilt = true;
+  session.host.stats.protocolErrors++;
+  if (!task.completed) {
+    task.aborted = true;
+    task.unit?.abort(task);
+  }
+  task.inBytes = 0;
+  task.status = STATUS_CHECK_CONDITION;
+  task.senseBytes = encodeFixedSense(sense, task.sense);
 }
 
 /** A PDU's data for this task is in, whole. */
 export function endData(task: IscsiTask, final: boolean): void {
   task.receiving = false;
   if (task.r2t === R2T_SENT) {
-    if (task.receivedBytes >= task.r2tEnd) task.r2t = R2T_NONE;
+    if (task.spoilt ? final : task.receivedBytes >= task.r2tEnd) task.r2t = R2T_NONE;
   } else if (final) {
     task.unsolicitedOpen = false;
   }
@@ -153,12 +174,12 @@ export function takePlace(task: IscsiTask): void {
 /** Does what is to be done next for a task, if anything. */
 export function advance(task: IscsiTask): void {
   const { session } = task;
-  if (session === null || !task.inUse || task.aborted || task.owesData) return;
+  if (session === null || !task.inUse || task.forgotten || task.owesData) return;
   if (task.completed) {
     if (task.held) session.answer(task);
     return;
   }
-  if (!task.placed || task.dataDone) return;
+  if (!task.placed || task.dataDone || task.spoilt) return;
   const taken = task.takenBytes;
   if (task.receivedBytes >= taken) {
     task.dataDone = true;

@@ -316,7 +316,7 @@ export class Connection implements OutputSource {
     let address = host.discardAddress;
     let bytes = Math.min(rest, host.discardBytes);
     let task = this.#sink === SINK_TASK ? this.sinkTask : null;
-    if (task !== null && (task.generation !== this.#sinkGeneration || task.aborted)) {
+    if (task !== null && (task.generation !== this.#sinkGeneration || task.forgotten)) {
       this.#sink = SINK_DISCARD;
       task = null;
     }
@@ -325,7 +325,7 @@ export class Connection implements OutputSource {
         address = base + this.at + CONTROL_IN + this.#dataGot;
         bytes = Math.min(rest, CONTROL_BYTES - this.#dataGot);
       }
-    } else if (task.completed) {
+    } else if (task.completed || task.spoilt) {
       // It failed before its data was in: the rest comes all the same.
     } else if (task.placed) {
       const taken = task.takenBytes;
@@ -376,7 +376,7 @@ export class Connection implements OutputSource {
     this.#phase = PHASE_HEADER;
     this.#got = this.#dataBytes === 0 ? 0 : ahead;
     if (this.#sink === SINK_TASK && task !== null) {
-      if (task.generation === this.#sinkGeneration && !task.aborted) endData(task, this.sinkFinal);
+      if (task.generation === this.#sinkGeneration && !task.forgotten) endData(task, this.sinkFinal);
       this.#host.drainPlaced();
     } else if (this.#sink === SINK_CONTROL) {
       const kept = Math.min(this.#dataBytes, CONTROL_BYTES);

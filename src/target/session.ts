@@ -130,7 +130,7 @@ export class Session implements TaskOwner, OutputSource {
 
   onComplete(task: Task): void {
     if (!(task instanceof IscsiTask)) return;
-    if (task.aborted || this.closed) this.release(task);
+    if (task.forgotten || this.closed) this.release(task);
     else if (task.owesData) task.held = true;
     else this.answer(task);
   }
@@ -158,12 +158,18 @@ export class Session implements TaskOwner, OutputSource {
 
   /** ABORT TASK and its like: no answer will go out. false: the answer is on its way already. */
   abort(task: IscsiTask): boolean {
-    if (!task.inUse || task.aborted) return true;
+    if (!task.inUse || task.forgotten) return true;
     if (task.answering) return false;
+    this.#forget(task);
+    return true;
+  }
+
+  #forget(task: IscsiTask): void {
+    const told = task.spoilt;
+    task.spoilt = false;
     task.aborted = true;
     if (task.completed) this.release(task);
-    else task.unit?.abort(task);
-    return true;
+    else if (!told) task.unit?.abort(task);
   }
 
   /** Aborts the open tasks on a LUN (-1: all). */
@@ -177,12 +183,7 @@ export class Session implements TaskOwner, OutputSource {
     if (this.closed) return;
     this.closed = true;
     if (this.pool !== null) {
-      for (const task of this.pool.tasks) {
-        if (!task.inUse || task.aborted) continue;
-        task.aborted = true;
-        if (task.completed) this.release(task);
-        else task.unit?.abort(task);
-      }
+      for (const task of this.pool.tasks) if (task.inUse && !task.forgotten) this.#forget(task);
       for (const unit of this.host.units.values()) unit.nexusLost(this.nexus.id);
     }
     this.#endWhenEmpty();

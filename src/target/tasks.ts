@@ -46,6 +46,8 @@ export class IscsiTask extends Task {
   /** `unit.dataOutComplete` was called. */
   dataDone = false;
   dataSN = 0;
+  /** Its data broke the sequence: the unit was told to forget it, the answer will be CHECK CONDITION. */
+  spoilt = false;
   r2t = R2T_NONE;
   r2tSN = 0;
   r2tTag = TAG_NONE;
@@ -69,7 +71,7 @@ export class IscsiTask extends Task {
     this.reset();
     this.inUse = true;
     this.receivedBytes = this.dataSN = this.r2tSN = this.r2tEnd = 0;
-    this.placed = this.unsolicitedOpen = this.receiving = this.dataDone = false;
+    this.placed = this.unsolicitedOpen = this.receiving = this.dataDone = this.spoilt = false;
     this.r2t = R2T_NONE;
     this.r2tTag = TAG_NONE;
     this.held = this.answering = false;
@@ -79,6 +81,11 @@ export class IscsiTask extends Task {
   /** Data-out bytes that will come and are taken. */
   get takenBytes(): number {
     return Math.min(this.expectedOutBytes, this.outBytes);
+  }
+
+  /** No answer is owed any more: it was aborted by its initiator, or the initiator is gone. */
+  get forgotten(): boolean {
+    return this.aborted && !this.spoilt;
   }
 
   /** The initiator still owes data that it promised or was asked for. */
@@ -127,7 +134,7 @@ export class TaskPool {
 
   /** The open task with this initiator task tag. */
   find(itt: number): IscsiTask | null {
-    for (const task of this.tasks) if (task.inUse && task.itt === itt && !task.aborted) return task;
+    for (const task of this.tasks) if (task.inUse && task.itt === itt && !task.forgotten) return task;
     return null;
   }
 }

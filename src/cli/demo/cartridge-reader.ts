@@ -1,7 +1,7 @@
 /** @module An independent reader of cartridge files, written from docs/FORMATS.md ("Cartridge file") alone: it shares no
  *  code with the program that writes them, so that what it finds on a cartridge is evidence.
  *
- *  Run by itself it prints a listing:  bun test/reader/cartridge-reader.ts FILE.tape */
+ *  Run by itself it prints a listing:  bun src/cli/demo/cartridge-reader.ts FILE.tape */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 
 export interface CartridgeHeader {

@@ -8,7 +8,7 @@ import { FileTransport } from "../../src/device/file/file-transport.ts";
 import { listCartridge, readTapeFile } from "../../src/device/file/listing.ts";
 import { TapeDrive } from "../../src/device/tape-drive.ts";
 import { NativeArea } from "../contract/drive-contract.ts";
-import { CartridgeDamaged, CartridgeReader } from "./cartridge-reader.ts";
+import { CartridgeDamaged, CartridgeReader } from "../../src/cli/demo/cartridge-reader.ts";
 
 const area = new NativeArea();
 let directory = "";
