@@ -28,6 +28,7 @@ import { openStripe, type StripeExports } from "../../wasm/stripe/stripe.ts";
 import { assert, present } from "../base/assert.ts";
 import { errorText } from "../base/ffi.ts";
 import type { SharedMemory } from "../base/memory.ts";
+import { WriteBatch } from "./aio.ts";
 import { type CacheListener, cacheEvent } from "./events.ts";
 import { type Checkpoint, fitsIdentity } from "./format.ts";
 import type { Geometry } from "./geometry.ts";
@@ -82,6 +83,7 @@ export class CacheArray implements JournalReader {
   readonly #onEvent: CacheListener;
   readonly #head: HeadWriter;
   readonly #failed: MemberFailed = (member, errno, during) => this.#drop(member, errorText(errno), during);
+  readonly #batch = new WriteBatch();
   #state: ArrayState = "healthy";
   #checkpoint: Checkpoint | null;
   #identity: string;
@@ -159,21 +161,34 @@ export class CacheArray implements JournalReader {
       CACHE_IOVECS,
       base,
     );
-    const bytes = stripeCount * stripBytes;
-    const offset = MEMBER_DATA + slot * stripBytes;
+    const batch = this.#batch;
+    batch.count = 0;
+    batch.iovecCount = stripeCount;
+    batch.offset = MEMBER_DATA + slot * stripBytes;
     for (let index = 0; index < members; index++) {
       const member = present(this.#members[index], "member");
-      if (!isWritable(member)) continue;
       const iovecs = base + CACHE_IOVECS + index * stripeCount * IOVEC_BYTES;
-      const wrote = this.#io.pwritev(index, member.fd, iovecs, stripeCount, offset);
-      if (wrote === bytes) member.writtenBytes += bytes;
-      else if (
-        !this.#drop(member, wrote < 0 ? errorText(wrote) : `wrote ${wrote} of ${bytes} bytes`, "write")
-      )
-        return false;
+      if (isWritable(member)) batch.add(index, member.fd, iovecs);
     }
+    this.#io.pwritevAll(batch);
+    if (!this.#takeResults(stripeCount * stripBytes)) return false;
     this.headJ = firstJ + stripeCount * stripeBytes;
     return true;
+  }
+
+  /** Drops every member that did not take all of its `bytes`; false: the array is lost. */
+  #takeResults(bytes: number): boolean {
+    const { count, members, results } = this.#batch;
+    for (let i = 0; i < count; i++) {
+      const member = present(this.#members[members[i] ?? -1], "member");
+      const wrote = results[i] ?? 0;
+      if (wrote === bytes) member.writtenBytes += bytes;
+      else {
+        const cause = wrote < 0 ? errorText(wrote) : `wrote ${wrote} of ${bytes} bytes`;
+        if (isWritable(member)) this.#drop(member, cause, "write");
+      }
+    }
+    return stateOf(this.#members, this.geometry) !== "lost";
   }
 
   /** Makes everything written durable. false: the array is lost. */

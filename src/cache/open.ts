@@ -135,8 +135,9 @@ function reopen(options: CacheArrayOptions, geometry: Geometry, found: readonly 
     member.cause = standing(inspection, newest, index, geometry);
     if (inspection.kind !== "member" || inspection.sizeBytes < geometry.memberBytes) continue;
     if (inspection.superblock.generation === 0 && member.cause !== "") continue;
-    const rebuilding =
-      inspection.superblock.rebuilding && inspection.superblock.generation === newest?.generation;
+    // Begun again from the start, so one round of superblocks that it missed in a crash does no harm.
+    const { rebuilding: began, generation } = inspection.superblock;
+    const rebuilding = began && generation >= (newest?.generation ?? 0) - 1;
     const trouble = open(member, geometry, options);
     if (trouble === "in use by another process") {
       for (const opened of members) closeMember(opened);

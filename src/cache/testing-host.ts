@@ -151,6 +151,11 @@ export class PowerCut {
         this.#keep(m, o, n * stripBytes);
         return below.pwritev(m, fd, a, n, o);
       },
+      pwritevAll: (batch) => {
+        for (let i = 0; i < batch.count; i++)
+          this.#keep(batch.members[i]!, batch.offset, batch.iovecCount * stripBytes);
+        below.pwritevAll(batch);
+      },
       pwrite: (m, fd, a, n, o) => {
         this.#keep(m, o, n);
         return below.pwrite(m, fd, a, n, o);

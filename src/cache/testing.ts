@@ -6,10 +6,11 @@ import { join } from "node:path";
 import { CACHE_BYTES, RING, RING_BYTES, STRIPE_BYTES } from "../../wasm/ring/layout.ts";
 import { openRing, type RingExports } from "../../wasm/ring/ring.ts";
 import { createSharedMemory, type SharedMemory } from "../base/memory.ts";
+import type { WriteBatch } from "./aio.ts";
 import type { CacheArray } from "./array.ts";
 import type { CacheEvent } from "./events.ts";
 import { type Parity, stripeBytesOf } from "./geometry.ts";
-import { type MemberIo, systemIo } from "./io.ts";
+import { type MemberIo, systemIo, writeOneByOne } from "./io.ts";
 import { type OpenOutcome, openCacheArray } from "./open.ts";
 
 /** Small seeded generator (mulberry32), so that a failure can be run again. */
@@ -23,7 +24,7 @@ export function seeded(seed: number): () => number {
   };
 }
 
-export type IoCall = Exclude<keyof MemberIo, "prefetch">;
+export type IoCall = Exclude<keyof MemberIo, "prefetch" | "pwritevAll">;
 
 /** `faults.on("pwritev", 1, 3, -5)`: member 1's third pwritev from now and all after it fail with EIO. */
 export class Faults {
@@ -39,6 +40,8 @@ export class Faults {
       pread: (m, fd, a, n, o) => this.#fault("pread", m) ?? below.pread(m, fd, a, n, o),
       fdatasync: (m, fd) => this.#fault("fdatasync", m) ?? below.fdatasync(m, fd),
       prefetch: (m, fd, o, n) => below.prefetch(m, fd, o, n),
+      pwritevAll: (batch) =>
+        this.#rules.length === 0 ? this.#all(below, batch) : writeOneByOne(this.io, batch),
     };
   }
 
@@ -49,6 +52,11 @@ export class Faults {
 
   clear(): void {
     this.#rules.length = 0;
+  }
+
+  #all(below: MemberIo, batch: WriteBatch): void {
+    this.seen.pwritev += batch.count;
+    below.pwritevAll(batch);
   }
 
   #fault(call: IoCall, member: number): number | undefined {
