@@ -4,11 +4,11 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CartridgeReader } from "../../src/cli/demo/cartridge-reader.ts";
 import { createCartridge } from "../../src/device/file/cartridge.ts";
 import { ManualDriveClock } from "../../src/device/file/clock.ts";
 import { FileTransport } from "../../src/device/file/file-transport.ts";
 import { type DriveOutcome, TapeDrive } from "../../src/device/tape-drive.ts";
-import { CartridgeReader } from "../reader/cartridge-reader.ts";
 import { NativeArea } from "./drive-contract.ts";
 
 const RUNS = 40;

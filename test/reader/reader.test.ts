@@ -3,12 +3,12 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { closeSync, mkdtempSync, openSync, rmSync, statSync, truncateSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CartridgeDamaged, CartridgeReader } from "../../src/cli/demo/cartridge-reader.ts";
 import { createCartridge } from "../../src/device/file/cartridge.ts";
 import { FileTransport } from "../../src/device/file/file-transport.ts";
 import { listCartridge, readTapeFile } from "../../src/device/file/listing.ts";
 import { TapeDrive } from "../../src/device/tape-drive.ts";
 import { NativeArea } from "../contract/drive-contract.ts";
-import { CartridgeDamaged, CartridgeReader } from "../../src/cli/demo/cartridge-reader.ts";
 
 const area = new NativeArea();
 let directory = "";

@@ -47,6 +47,7 @@ describe("words", () => {
       "on write 5: vanish keep buffer",
       { when: { command: "write", number: 5 }, what: { kind: "vanish", loseBuffer: false } },
     ],
+    ["on write 7: no answer", { when: { command: "write", number: 7 }, what: { kind: "noAnswer" } }],
     ["on write: write protect", { when: { command: "write", number: 1 }, what: { kind: "writeProtect" } }],
     ["on unload: stuck", { when: { command: "unload", number: 1 }, what: { kind: "stuck" } }],
     [

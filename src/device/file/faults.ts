@@ -5,7 +5,7 @@
  *      COMMAND   any, write, writeFilemarks, read, verify, space, locate, rewind, load, unload, readPosition, erase
  *      N         the Nth such command from arming on (default 1);  at block: the first one at or behind that object
  *      WHAT      hardware error | medium error | deferred error [medium | hardware] | hang [N ms | N s] | vanish |
- *                write protect | stuck | sense K/ASCQ   (hex, as 3/0C00)
+ *                no answer | write protect | stuck | sense K/ASCQ   (hex, as 3/0C00)
  *
  *  (1) A hardware error (key 4) breaks the drive: every medium command fails in the same way until `clear()`.
  *  (2) `persistent` makes any other rule answer every later command of its kind.
@@ -52,6 +52,8 @@ export type FaultWhat =
   /** Hangs for so long, or (Infinity) until `release()` or `clear()`. */
   | { readonly kind: "hang"; readonly durationMs: number }
   | { readonly kind: "vanish"; readonly loseBuffer: boolean }
+  /** The command is carried out, but its answer is lost: nobody knows. */
+  | { readonly kind: "noAnswer" }
   | { readonly kind: "writeProtect" }
   /** The cartridge cannot be unloaded or taken out. */
   | { readonly kind: "stuck" };
@@ -82,6 +84,7 @@ const WHATS: Readonly<Record<string, FaultWhat>> = {
   "deferred medium error": deferredMediumError,
   "deferred hardware error": deferredHardwareError,
   vanish: { kind: "vanish", loseBuffer: true },
+  "no answer": { kind: "noAnswer" },
   "write protect": { kind: "writeProtect" },
   stuck: { kind: "stuck" },
 };
@@ -125,7 +128,7 @@ export function parseFaultRule(text: string): FaultRule | Malformed {
   if (what === null) {
     return malformed(
       parts[5]!,
-      "hardware error, medium error, deferred error, hang [N ms], vanish, write protect, stuck, or sense K/ASCQ as 3/0C00",
+      "hardware error, medium error, deferred error, hang [N ms], vanish, no answer, write protect, stuck, or sense K/ASCQ as 3/0C00",
     );
   }
   const place = parts[3] === undefined ? { number: Number(parts[2] ?? 1) } : { atBlock: Number(parts[3]) };
@@ -153,6 +156,8 @@ function describeWhat(what: FaultWhat): string {
       return Number.isFinite(what.durationMs) ? `hang ${what.durationMs} ms` : "hang";
     case "vanish":
       return "vanish";
+    case "noAnswer":
+      return "no answer";
     case "writeProtect":
       return "write protect";
     case "stuck":

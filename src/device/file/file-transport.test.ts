@@ -349,6 +349,15 @@ describe("faults", () => {
     expect(position(second.drive).position).toBe(3);
   });
 
+  test("a lost answer: the command was carried out, the initiator cannot know", () => {
+    const { transport, drive: tape } = loaded();
+    arm(transport, "on write 3: no answer");
+    write(tape, 2);
+    expect(tape.write(address, BLOCK)).toBe("unreachable");
+    expect(position(tape).position).toBe(3);
+    write(tape, 1);
+  });
+
   test("write protect comes from the drive and stays", () => {
     const { transport, drive: tape } = loaded();
     arm(transport, "on write 2: write protect");

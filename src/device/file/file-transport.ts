@@ -68,18 +68,17 @@ export class FileTransport implements Transport, TaskOwner {
     timeoutMs: number,
     reply: TransportReply,
   ): void {
-    const { medium } = this;
+    const { gate, faults } = this.medium;
     reply.reached = true;
     reply.cause = "";
     reply.status = reply.senseBytes = reply.transferredBytes = 0;
-    medium.deadlineMs = timeoutMs > 0 ? this.#clock.nowMs() + timeoutMs : Number.POSITIVE_INFINITY;
-    medium.unanswered = false;
-    if (!medium.faults.vanished && !medium.waitWhileHung()) medium.unanswered = true;
-    if (!medium.faults.vanished && !medium.unanswered)
-      this.#run(cdb, direction, dataAddress, dataBytes, reply);
-    if (medium.faults.vanished || medium.unanswered) {
+    gate.deadlineMs = timeoutMs > 0 ? this.#clock.nowMs() + timeoutMs : Number.POSITIVE_INFINITY;
+    gate.unanswered = false;
+    if (!faults.vanished && !gate.waitWhileHung()) gate.unanswered = true;
+    if (!faults.vanished && !gate.unanswered) this.#run(cdb, direction, dataAddress, dataBytes, reply);
+    if (faults.vanished || gate.unanswered) {
       reply.reached = false;
-      reply.cause = medium.faults.vanished ? "the drive does not answer (vanished)" : "timed out";
+      reply.cause = faults.vanished ? "the drive does not answer (vanished)" : "timed out";
       reply.status = reply.senseBytes = reply.transferredBytes = 0;
     }
   }

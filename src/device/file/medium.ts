@@ -15,9 +15,10 @@ import {
 import type { TapeFigures, TapeMedium, TapePort } from "../../scsi/unit/ports.ts";
 import { completeReadPosition, TapePosition } from "../../scsi/unit/tape-position.ts";
 import { earlyWarningSense, transferFault, volumeOverflowSense } from "../../scsi/unit/tape-sense.ts";
-import { STATUS_GOOD, STATUS_TASK_ABORTED, type Task } from "../../scsi/unit/task.ts";
+import { STATUS_GOOD, type Task } from "../../scsi/unit/task.ts";
 import { Cartridge, type CartridgeProblem } from "./cartridge.ts";
-import { DriveFaults, type FaultWhat } from "./faults.ts";
+import { ALERT_EJECT, ALERT_READ_FAILURE, ALERT_WRITE_FAILURE, FaultGate } from "./fault-gate.ts";
+import { DriveFaults } from "./faults.ts";
 import type { Hash64 } from "./hash.ts";
 import { locate, readBlocks, space } from "./medium-read.ts";
 import { DriveBuffer, type DriveClock } from "./pace.ts";
@@ -70,13 +71,6 @@ class FileFigures implements TapeFigures {
   }
 }
 
-const HUNG_TICK_MS = 5;
-// TapeAlert flags (SSC-5 annex A).
-const ALERT_READ_FAILURE = 5;
-const ALERT_WRITE_FAILURE = 6;
-const ALERT_EJECT = 16;
-const ALERT_HARDWARE = 30;
-
 const ejectFailed: Sense = { key: KEY_HARDWARE_ERROR, asc: 0x53, ascq: 0x00 };
 
 export class FileMedium implements TapePort {
@@ -93,13 +87,10 @@ export class FileMedium implements TapePort {
   };
   readonly figures = new FileFigures();
   readonly faults = new DriveFaults();
+  readonly gate: FaultGate;
   readonly buffer: DriveBuffer;
   /** The host of this drive keeps the cartridge in. */
   removalPrevented = false;
-  /** A hang is given up at this time (clock of the drive). Set by the transport for each command. */
-  deadlineMs = Number.POSITIVE_INFINITY;
-  /** The command in hand was never answered. */
-  unanswered = false;
   /** Bytes that fit at `task.inAddress`. Set by the transport for each command. */
   inCapacityBytes = 0;
   /** Where the data-out of the command in hand lies already, 0: nowhere. */
@@ -117,6 +108,7 @@ export class FileMedium implements TapePort {
     this.#options = options;
     this.#clock = options.clock;
     this.#latencies = { ...NO_LATENCIES, ...options.latencies };
+    this.gate = new FaultGate(this.faults, options.clock, () => this.loseBuffer(), options.whileHung);
     const pace = options.paceBytesPerSecond ?? 0;
     this.buffer = new DriveBuffer(
       options.clock,
@@ -153,19 +145,8 @@ export class FileMedium implements TapePort {
     medium.densityCode = label.densityCode;
     medium.mediumType = label.mediumType;
     this.#refresh();
-    this.#sufferAtLoad(this.faults.meet("load", 0));
+    medium.loaded = this.gate.passLoad();
     return null;
-  }
-
-  /** A fault of threading: the cartridge is in the drive, whatever becomes of it. */
-  #sufferAtLoad(what: FaultWhat | null): void {
-    if (what === null) return;
-    if (what.kind === "sense") {
-      this.medium.loaded = false;
-      if (what.key === KEY_HARDWARE_ERROR) this.#breakDown(what.key, what.asc, what.ascq);
-      return;
-    }
-    this.#sufferSilently(what);
   }
 
   /** Lets the cartridge go. "stuck": it cannot be taken out. */
@@ -242,7 +223,7 @@ export class FileMedium implements TapePort {
 
   #execute(task: Task): void {
     this.#wait(this.#latencies.commandMs);
-    if (!this.#passFaults(task)) return;
+    if (!this.gate.pass(task, this.#cartridge?.place.lba ?? 0)) return;
     const cartridge = this.#cartridge;
     if (cartridge !== null && !cartridge.isOurs) this.#removeCartridge();
     if (this.#cartridge === null || cartridge === null) {
@@ -415,84 +396,6 @@ export class FileMedium implements TapePort {
     position.fileNumber = place.fileNumber;
   }
 
-  // --- faults ---
-
-  /** Carries out what the armed rules want; false: the task is over. */
-  #passFaults(task: Task): boolean {
-    const faults = this.faults;
-    const lba = this.#cartridge?.place.lba ?? 0;
-    const what = faults.meet(task.tape.operation, lba);
-    if (what !== null && !this.#suffer(what, task)) return false;
-    if (!this.waitWhileHung()) return this.#leaveUnanswered(task);
-    if (faults.broken !== null) {
-      task.completeWithSense(faults.broken);
-      return false;
-    }
-    return true;
-  }
-
-  #suffer(what: FaultWhat, task: Task): boolean {
-    if (what.kind !== "sense") {
-      this.#sufferSilently(what);
-      return what.kind === "vanish" ? this.#leaveUnanswered(task) : true;
-    }
-    const { key, asc, ascq, deferred } = what;
-    if (what.loseBuffer) this.loseBuffer();
-    if (key === KEY_HARDWARE_ERROR) this.#breakDown(key, asc, ascq);
-    else this.faults.alerts.add(alertOf(task));
-    const residual = isTransfer(task) && !deferred ? task.tape.count : undefined;
-    task.completeWithSense(transferFault(key, asc, ascq, residual, deferred));
-    return false;
-  }
-
-  /** Faults that are not answered with sense by themselves. */
-  #sufferSilently(what: Exclude<FaultWhat, { kind: "sense" }>): void {
-    const faults = this.faults;
-    switch (what.kind) {
-      case "hang":
-        faults.hangsUntilMs = this.#clock.nowMs() + what.durationMs;
-        return;
-      case "vanish":
-        faults.vanished = true;
-        if (what.loseBuffer) this.loseBuffer();
-        return;
-      case "writeProtect":
-        faults.writeProtected = true;
-        return;
-      case "stuck":
-        faults.stuck = true;
-        return;
-    }
-  }
-
-  #breakDown(key: number, asc: number, ascq: number): void {
-    this.faults.broken = transferFault(key, asc, ascq);
-    this.faults.alerts.add(ALERT_HARDWARE);
-  }
-
-  #leaveUnanswered(task: Task): false {
-    this.unanswered = true;
-    task.complete(STATUS_TASK_ABORTED);
-    return false;
-  }
-
-  /** Blocks while a fault makes the drive hang; false: the deadline came first. */
-  waitWhileHung(): boolean {
-    const faults = this.faults;
-    while (faults.hangsUntilMs > 0) {
-      const nowMs = this.#clock.nowMs();
-      if (nowMs >= faults.hangsUntilMs) {
-        faults.hangsUntilMs = 0;
-        break;
-      }
-      if (nowMs >= this.deadlineMs) return false;
-      const restMs = Math.min(faults.hangsUntilMs, this.deadlineMs) - nowMs;
-      this.#clock.sleepMs(Math.min(HUNG_TICK_MS, restMs));
-      this.#options.whileHung?.();
-    }
-    return true;
-  }
-
   /** Cuts the cartridge back to what was on the medium. */
   loseBuffer(): void {
     const records = this.buffer.records;
@@ -512,13 +415,4 @@ export class FileMedium implements TapePort {
     if (this.#cartridge !== null && this.#isOurs && this.faults.broken === null) this.#synchronize();
     this.#removeCartridge();
   }
-}
-
-function isTransfer(task: Task): boolean {
-  const { operation } = task.tape;
-  return operation === "write" || operation === "read" || operation === "writeFilemarks";
-}
-
-function alertOf(task: Task): number {
-  return task.tape.operation === "read" ? ALERT_READ_FAILURE : ALERT_WRITE_FAILURE;
 }
