@@ -210,4 +210,4 @@ test(`RED-04: a file drive and a model of a tape agree over ${RUNS} x ${STEPS} r
   } finally {
     rmSync(directory, { recursive: true });
   }
-});
+}, 120_000);

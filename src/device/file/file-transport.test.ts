@@ -201,7 +201,7 @@ describe("buffer and pace", () => {
     for (let index = 0; index < 200; index++) expect(tape.write(address, 100_000)).toBe("good");
     const tookMs = performance.now() - startMs;
     expect(tookMs).toBeGreaterThan(94);
-    expect(tookMs).toBeLessThan(400);
+    expect(tookMs).toBeLessThan(3000);
   });
 
   test("latencies of the mechanism", () => {
