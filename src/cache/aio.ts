@@ -72,7 +72,7 @@ export class AsyncWrites {
       const at = i * IOCB_BYTES;
       put64(this.#iocbs, at, i);
       this.#iocbs.writeUInt16LE(IOCB_CMD_PWRITEV, at + 16);
-      this.#iocbs.writeUInt32LE(batch.fds[i] ?? 0, at + 20);
+      this.#iocbs.writeInt32LE(batch.fds[i] ?? -1, at + 20);
       put64(this.#iocbs, at + 24, batch.iovecs[i] ?? 0);
       put64(this.#iocbs, at + 32, batch.iovecCount);
       put64(this.#iocbs, at + 40, batch.offset);

@@ -203,6 +203,13 @@ test("RED-03: a replacement that holds something else is refused and not touched
     kind: "refused",
     reason: expect.stringContaining("member 2"),
   });
+  const nowhere = `${bench.directory}/nowhere/spare`;
+  expect(array.replaceMember(1, nowhere)).toMatchObject({
+    kind: "refused",
+    reason: expect.stringContaining("ENOENT"),
+  });
+  const into = Buffer.alloc(4096);
+  expect(array.read(0, 4096, Number(ptr(into)))).toBe(4096);
   expect(array.replaceMember(1, bench.paths[1]!)).toMatchObject({ kind: "rebuilding" });
 });
 

@@ -40,12 +40,13 @@ import {
   isWritable,
   memberHealth,
   stateOf,
+  unwritableMask,
 } from "./health.ts";
 import type { MemberIo } from "./io.ts";
-import { blankCheckpoints, closeMember, type Member, newMember, openMember } from "./member.ts";
+import { closeMember, type Member } from "./member.ts";
 import { CacheReader, type JournalReader } from "./reader.ts";
 import { Rebuild, type RebuildOutcome } from "./rebuild.ts";
-import { inspectReplacement, type Replacement } from "./replacement.ts";
+import { inspectReplacement, openReplacement, type Replacement } from "./replacement.ts";
 import { MemberTable } from "./table.ts";
 
 /** Where the tape has got to: the next entry that is not on it. */
@@ -156,7 +157,7 @@ export class CacheArray implements JournalReader {
       members,
       stripBytes,
       parityStrips,
-      this.#unwritableMask(),
+      unwritableMask(this.#members),
       PARITY,
       CACHE_IOVECS,
       base,
@@ -252,21 +253,16 @@ export class CacheArray implements JournalReader {
     if (isWritable(old)) return { kind: "refused", path, reason: `member ${index} (${old.path}) is in use` };
     const refusal = inspectReplacement(path, index, this.arrayId, this.#members);
     if (refusal !== null) return refusal;
+    this.#reader.setMember(index, -1);
     closeMember(old);
-    const member = newMember(index, path);
-    const trouble = openMember(member, this.geometry, this.#wantDirect, this.#shared.base + PARITY);
-    if (trouble !== "" || blankCheckpoints(member) < 0) {
-      closeMember(member);
-      return { kind: "refused", path, reason: trouble === "" ? "cannot be written" : trouble };
-    }
-    member.state = "rebuilding";
-    member.cause = "being rebuilt";
+    const member = openReplacement(path, index, this.geometry, this.#wantDirect, this.#shared.base + PARITY);
+    if (member.state !== "rebuilding") return { kind: "refused", path, reason: member.cause };
     this.#members[index] = member;
     this.#table.set(index, Number.POSITIVE_INFINITY, 0, 0);
     this.#table.countReplacement(index);
     this.#reader.setMember(index, member.plainFd);
     if (this.#started) this.#beginRebuild(member);
-    if (!this.#writeMembership()) return { kind: "refused", path, reason: "the array was lost meanwhile" };
+    if (!this.writeMembership()) return { kind: "refused", path, reason: "the array was lost meanwhile" };
     return { kind: "rebuilding", path };
   }
 
@@ -288,7 +284,7 @@ export class CacheArray implements JournalReader {
       this.#rebuild = null;
       member.state = "good";
       member.cause = "";
-      if (!this.#writeMembership() || member.state !== "good") return "failed";
+      if (!this.writeMembership() || member.state !== "good") return "failed";
       this.#table.set(member.index, 0, Number.POSITIVE_INFINITY, 0);
       this.#state = stateOf(this.#members, this.geometry);
       this.#publishState();
@@ -340,11 +336,6 @@ export class CacheArray implements JournalReader {
     for (const member of this.#members) closeMember(member);
   }
 
-  /** Writes who is in and who is out on every member still in, durably. false: the array was lost over it. */
-  writeMembership(): boolean {
-    return this.#writeMembership();
-  }
-
   #beginRebuild(member: Member): void {
     const { stripeBytes, slots } = this.geometry;
     this.#table.set(member.index, this.headJ, Number.POSITIVE_INFINITY, 0);
@@ -366,15 +357,6 @@ export class CacheArray implements JournalReader {
     });
   }
 
-  #unwritableMask(): number {
-    let mask = 0;
-    for (let index = 0; index < this.#members.length; index++) {
-      const state = this.#members[index]?.state;
-      if (state !== "good" && state !== "rebuilding") mask |= 1 << index;
-    }
-    return mask;
-  }
-
   #publishState(): void {
     const word =
       this.#state === "healthy" ? CACHE_HEALTHY : this.#state === "degraded" ? CACHE_DEGRADED : CACHE_LOST;
@@ -394,7 +376,7 @@ export class CacheArray implements JournalReader {
     this.#tell("alarm", "memberLost", `the cache lost ${member.path}: ${cause}`, evidence);
     const before = this.#state;
     this.#state = stateOf(this.#members, this.geometry);
-    const survived = this.#writeMembership();
+    const survived = this.writeMembership();
     this.#publishState();
     if (before !== "lost" && this.#state === "lost")
       this.#tell("alarm", "cacheLost", "the cache is lost: data goes to tape only", evidence);
@@ -403,7 +385,8 @@ export class CacheArray implements JournalReader {
     return survived && this.#state !== "lost";
   }
 
-  #writeMembership(): boolean {
+  /** Writes who is in and who is out on every member still in, durably. false: the array was lost over it. */
+  writeMembership(): boolean {
     return this.#head.writeMembership(this.#members, this.#failed) && this.#state !== "lost";
   }
 

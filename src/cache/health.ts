@@ -46,6 +46,16 @@ export function isWritable(member: Member): boolean {
   return member.state === "good" || member.state === "rebuilding";
 }
 
+/** Bit m is set: member m takes no stripes. */
+export function unwritableMask(members: readonly Member[]): number {
+  let mask = 0;
+  for (let index = 0; index < members.length; index++) {
+    const member = members[index];
+    if (member !== undefined && !isWritable(member)) mask |= 1 << index;
+  }
+  return mask;
+}
+
 export function stateOf(members: readonly Member[], geometry: Geometry): ArrayState {
   let out = 0;
   for (const member of members) if (member.state !== "good") out++;

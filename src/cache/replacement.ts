@@ -1,6 +1,14 @@
 /** @module May this path take a lost member's place? New and empty disks may, and the array's own earlier member of
  *  the same number; nothing else is written over. */
-import { inspectMember } from "./member.ts";
+import type { Geometry } from "./geometry.ts";
+import {
+  blankCheckpoints,
+  closeMember,
+  inspectMember,
+  type Member,
+  newMember,
+  openMember,
+} from "./member.ts";
 
 export type Replacement =
   | { readonly kind: "rebuilding"; readonly path: string }
@@ -24,4 +32,24 @@ export function inspectReplacement(
   if (superblock.memberIndex !== index)
     return refused(`it is member ${superblock.memberIndex} of this array`);
   return null;
+}
+
+/** Makes the disk ready to be rebuilt; a state other than "rebuilding" says, with the cause, that it is not. */
+export function openReplacement(
+  path: string,
+  index: number,
+  geometry: Geometry,
+  wantDirect: boolean,
+  probeAddress: number,
+): Member {
+  const member = newMember(index, path);
+  const trouble = openMember(member, geometry, wantDirect, probeAddress);
+  if (trouble !== "" || blankCheckpoints(member) < 0) {
+    closeMember(member);
+    member.cause = trouble === "" ? "cannot be written" : trouble;
+    return member;
+  }
+  member.state = "rebuilding";
+  member.cause = "being rebuilt";
+  return member;
 }
