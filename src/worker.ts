@@ -1,4 +1,5 @@
 /** @module Where every Worker of the process begins: told once what it is, it then runs for ever. */
+import { type HostJobStart, runHostJob } from "./cli/demo/host-job.ts";
 import { runCacheWorker } from "./workers/cache-worker.ts";
 import { runDriveWorker } from "./workers/drive-worker.ts";
 import { runFrontWorker } from "./workers/front-worker.ts";
@@ -8,7 +9,7 @@ declare const self: Worker;
 
 const tell = (notice: WorkerNotice) => self.postMessage(notice);
 
-self.onmessage = (event: MessageEvent<StartMessage>) => {
+self.onmessage = (event: MessageEvent<StartMessage | HostJobStart>) => {
   const start = event.data;
   switch (start.role) {
     case "front":
@@ -17,5 +18,7 @@ self.onmessage = (event: MessageEvent<StartMessage>) => {
       return runDriveWorker(start, tell);
     case "cache":
       return runCacheWorker(start, tell);
+    case "demoHost":
+      return self.postMessage(runHostJob(start));
   }
 };

@@ -364,6 +364,21 @@ export class House implements RunningServer {
         log.warning(
           `drive ${notice.driveId}: ${notice.operation} failed at block ${notice.position}: ${notice.outcome} ${notice.senseHex} ${notice.text}`,
         );
+        this.catalog.record({
+          kind: "drive",
+          severity: "warning",
+          device: this.settings.devices[notice.device]?.name ?? null,
+          transition: "operationFailed",
+          text: `drive ${notice.driveId}: ${notice.operation} failed at block ${notice.position}`,
+          evidence: {
+            drive: notice.driveId,
+            operation: notice.operation,
+            outcome: notice.outcome,
+            sense: notice.senseHex,
+            position: notice.position,
+            J: notice.J,
+          },
+        });
         this.desks[notice.device]?.failed(notice);
         return;
       case "caughtUp":
