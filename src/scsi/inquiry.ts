@@ -36,8 +36,10 @@ export const VPD_SERIAL = 0x80;
 export const VPD_DEVICE_IDENTIFICATION = 0x83;
 export const VPD_SEQUENTIAL_CAPABILITIES = 0xb0;
 export const VPD_MANUFACTURER_SERIAL = 0xb1;
+export const VPD_TAPE_ALERT_FLAGS = 0xb2;
 
 const STANDARD_BYTES = 66;
+const TAPE_ALERT_FLAGS_BYTES = 8;
 /** Version descriptors (SPC-5 INQUIRY): SAM-5, SPC-4, iSCSI, then SSC-4 or SMC-3. No version claimed: xx0h codes. */
 const COMMON_VERSIONS = [0x00a0, 0x0460, 0x0960] as const;
 const SSC_4 = 0x0520;
@@ -90,6 +92,7 @@ export function vpdPages(deviceType: number): readonly number[] {
         VPD_DEVICE_IDENTIFICATION,
         VPD_SEQUENTIAL_CAPABILITIES,
         VPD_MANUFACTURER_SERIAL,
+        VPD_TAPE_ALERT_FLAGS,
       ]
     : [VPD_SUPPORTED_PAGES, VPD_SERIAL, VPD_DEVICE_IDENTIFICATION];
 }
@@ -116,6 +119,10 @@ export function encodeVpd(
       into[4] = 0; // neither WORM nor tamper-resistant clock
       into[5] = 0;
       return vpdHeader(deviceType, page, 2, into);
+    case VPD_TAPE_ALERT_FLAGS:
+      // Bit n is flag n + 1, and LOG SENSE 2Eh has a parameter for each: any drive behind may raise any of them.
+      into.fill(0xff, 4, 4 + TAPE_ALERT_FLAGS_BYTES);
+      return vpdHeader(deviceType, page, TAPE_ALERT_FLAGS_BYTES, into);
     default: {
       const t10Bytes = putT10Designator(identity, into, 4);
       return vpdHeader(deviceType, page, t10Bytes + putNaaDesignator(identity, into, 4 + t10Bytes), into);

@@ -83,13 +83,19 @@ describe("identity", () => {
   test("SPC-5 §7.7: every page that VPD 00h lists is there, no other", () => {
     const { host } = drive();
     const listed = [...host.run(built(cdb.putInquiryVpd(C, 0, 255))).data.subarray(4)];
-    expect(listed).toEqual([0x00, 0x80, 0x83, 0xb0, 0xb1]);
+    expect(listed).toEqual([0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2]);
     for (let page = 0; page < 256; page++) {
       const answer = host.run(built(cdb.putInquiryVpd(C, page, 255)));
       expect(answer.status).toBe(listed.includes(page) ? STATUS_GOOD : STATUS_CHECK_CONDITION);
       if (answer.status === STATUS_GOOD) expect(answer.data[1]).toBe(page);
       else expect(answer.sense).toEqual(senses.invalidFieldInCdb(2));
     }
+  });
+
+  test("SSC-5 TapeAlert supported flags: VPD B2h names the 64 flags that LOG SENSE 2Eh has", () => {
+    const { host } = drive();
+    const page = host.run(built(cdb.putInquiryVpd(C, 0xb2, 255))).data;
+    expect([...page]).toEqual([0x01, 0xb2, 0, 8, ...Array<number>(8).fill(0xff)]);
   });
 
   test("SPC-5 ALLOCATION LENGTH: data-in is cut to the allocation length", () => {
