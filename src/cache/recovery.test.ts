@@ -6,7 +6,7 @@ import { EIO } from "../base/ffi.ts";
 import type { CacheArray } from "./array.ts";
 import { type RecoveredEntry, type RecoveryEnd, recoverJournal } from "./recovery.ts";
 import { seeded, TestBench } from "./testing.ts";
-import { PowerCut, type SentEntry, TestHost } from "./testing-host.ts";
+import { Killed, PowerCut, type SentEntry, TestHost } from "./testing-host.ts";
 
 function recover(
   bench: TestBench,
@@ -153,31 +153,38 @@ test("RED-15: entries of the last lap, or left over beyond an earlier gap, never
   expect(found.entries.every((entry) => entry.sequence >= end.resumeSequence)).toBe(true);
 });
 
-test("RED-03, RED-15, rules 9 and 10: 60 lives of an array with power cuts, lost disks and rebuilds: no durable byte is lost", () => {
+test("RED-03, RED-15, rules 9 and 10: 60 lives of an array with kills in mid-write, power cuts, lost disks and rebuilds: no durable byte is lost", () => {
   for (let seed = 1; seed <= 6; seed++) {
     const members = 3 + (seed % 3);
     using bench = new TestBench({ members, ringStripes: 16, laps: 2 + (seed % 2) });
     const next = seeded(seed * 1000);
     const power = new PowerCut(bench.faults.io, bench.paths, bench.shape.stripBytes);
     bench.io = power.io;
+    const act = (host: TestHost, array: CacheArray): void => {
+      const dice = next();
+      if (dice < 0.55) host.send();
+      else if (dice < 0.7) host.tape(next());
+      else if (dice < 0.95) host.writer.step();
+      else if (dice < 0.98) host.barrier(WANT_DURABLE);
+      else if (array.state === "healthy") array.failMember(Math.floor(next() * members));
+      else {
+        const out = array.health().members.findIndex((member) => member.state === "failed");
+        if (out >= 0) array.replaceMember(out, bench.paths[out]!);
+      }
+    };
     let resume = { resumeJ: 0, resumeSequence: 0 };
     let array = bench.open();
     for (let life = 0; life < 10; life++) {
       const host = new TestHost(bench, array, seed * 100 + life, resume.resumeJ, resume.resumeSequence);
       host.writer.checkpointNow();
       const actions = 20 + Math.floor(next() * 120);
-      for (let i = 0; i < actions; i++) {
-        const dice = next();
-        if (dice < 0.55) host.send();
-        else if (dice < 0.7) host.tape(next());
-        else if (dice < 0.95) host.writer.step();
-        else if (dice < 0.98) host.barrier(WANT_DURABLE);
-        else if (array.state === "healthy") array.failMember(Math.floor(next() * members));
-        else {
-          const out = array.health().members.findIndex((member) => member.state === "failed");
-          if (out >= 0) array.replaceMember(out, bench.paths[out]!);
-        }
+      if (next() < 0.5) power.killAfter = 1 + Math.floor(next() * 150);
+      try {
+        for (let i = 0; i < actions; i++) act(host, array);
+      } catch (error) {
+        if (!(error instanceof Killed)) throw error;
       }
+      power.killAfter = Number.POSITIVE_INFINITY;
       const marks = host.marks();
       expect(marks.checkpoint).toBeLessThanOrEqual(marks.onTape);
       expect(marks.durable).toBeLessThanOrEqual(marks.cached);

@@ -20,7 +20,7 @@ import {
 import type { RingExports } from "../../wasm/ring/ring.ts";
 import { IOVEC_BYTES } from "../../wasm/stripe/layout.ts";
 import type { CacheArray } from "./array.ts";
-import type { MemberIo } from "./io.ts";
+import { type MemberIo, writeOneByOne } from "./io.ts";
 import { seeded, type TestBench } from "./testing.ts";
 import { CacheWriter } from "./writer.ts";
 
@@ -138,9 +138,13 @@ export class TestHost {
   }
 }
 
+export class Killed extends Error {}
+
 /** Disks with a volatile cache: `cut()` takes a random part of every write since the member's last sync back. */
 export class PowerCut {
   readonly io: MemberIo;
+  /** So many writes and syncs from now the process is killed: in mid-operation, the array half done. */
+  killAfter = Number.POSITIVE_INFINITY;
   readonly #paths: readonly string[];
   #unsynced: { member: number; offset: number; before: Buffer }[] = [];
 
@@ -151,11 +155,7 @@ export class PowerCut {
         this.#keep(m, o, n * stripBytes);
         return below.pwritev(m, fd, a, n, o);
       },
-      pwritevAll: (batch) => {
-        for (let i = 0; i < batch.count; i++)
-          this.#keep(batch.members[i]!, batch.offset, batch.iovecCount * stripBytes);
-        below.pwritevAll(batch);
-      },
+      pwritevAll: (batch) => writeOneByOne(this.io, batch),
       pwrite: (m, fd, a, n, o) => {
         this.#keep(m, o, n);
         return below.pwrite(m, fd, a, n, o);
@@ -163,6 +163,7 @@ export class PowerCut {
       pread: (m, fd, a, n, o) => below.pread(m, fd, a, n, o),
       prefetch: (m, fd, o, n) => below.prefetch(m, fd, o, n),
       fdatasync: (m, fd) => {
+        this.#tick();
         const result = below.fdatasync(m, fd);
         if (result >= 0) this.#unsynced = this.#unsynced.filter((write) => write.member !== m);
         return result;
@@ -171,7 +172,12 @@ export class PowerCut {
     if (IOVEC_BYTES !== 16) throw new Error("iovecs changed");
   }
 
+  #tick(): void {
+    if (--this.killAfter <= 0) throw new Killed();
+  }
+
   #keep(member: number, offset: number, bytes: number): void {
+    this.#tick();
     const before = Buffer.alloc(bytes);
     const fd = openSync(this.#paths[member]!, "r");
     readSync(fd, before, 0, bytes, offset);
