@@ -30,8 +30,7 @@ import {
   REJECT_TOO_MANY_IMMEDIATE,
   TAG_NONE,
 } from "../iscsi/pdu.ts";
-import { type Sense, encodeFixedSense } from "../scsi/sense.ts";
-import { STATUS_CHECK_CONDITION } from "../scsi/unit/task.ts";
+import type { Sense } from "../scsi/sense.ts";
 import { ENTRY_R2T } from "./output.ts";
 import type { Session } from "./session.ts";
 import { type IscsiTask, R2T_NONE, R2T_QUEUED, R2T_SENT } from "./tasks.ts";
@@ -133,22 +132,16 @@ export function beginDataOut(session: Session, at: number, dataBytes: number): D
   task.receiving = true;
   connection.sinkTask = task;
   connection.sinkFinal = final;
-  // Nothing will be received, so the PDU ends here.
-  if (dataBytes === 0) endData(task, final);
   return "task";
 }
 
 /** A command whose data cannot be trusted: its unit forgets it, its initiator hears of it. */
 function spoil(session: Session, task: IscsiTask, sense: Sense): void {
-  task.spoilt = true;
+  task.spoiltBy = sense;
   session.host.stats.protocolErrors++;
-  if (!task.completed) {
-    task.aborted = true;
-    task.unit?.abort(task);
-  }
-  task.inBytes = 0;
-  task.status = STATUS_CHECK_CONDITION;
-  task.senseBytes = encodeFixedSense(sense, task.sense);
+  if (task.completed) return;
+  task.aborted = true;
+  task.unit?.abort(task);
 }
 
 /** A PDU's data for this task is in, whole. */

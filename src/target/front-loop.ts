@@ -9,7 +9,7 @@
  *  (3) A closed connection's tasks: `unit.abort(task)` for each open one, then `unit.nexusLost(nexus)` for every unit. No byte
  *      arrives at an aborted task's place after `abort` was called; the task object itself stays the port's until
  *      the port has completed it, which it must. */
-import { checked, EINTR, errorText, libc } from "../base/ffi.ts";
+import { libc } from "../base/ffi.ts";
 import { createSharedMemory, type SharedMemory } from "../base/memory.ts";
 import { TERMS, type Terms } from "../iscsi/negotiate.ts";
 import { ASYNC_LOGOUT_REQUEST, OP_LOGIN, opcodeOf } from "../iscsi/pdu.ts";
@@ -20,6 +20,7 @@ import { type Disposition, takePlace } from "./commands.ts";
 import { Connection, type ConnectionHost } from "./connection.ts";
 import type { Authenticator } from "./login.ts";
 import { LoginDesk } from "./login-desk.ts";
+import { POLLERR, POLLFD_BYTES, POLLHUP, POLLIN, POLLOUT, PollSet } from "./poll-set.ts";
 import {
   acceptConnection,
   addressText,
@@ -76,11 +77,8 @@ const LOGIN_TIMEOUT_MS = 15_000;
 /** For the answer to a logout or a refused login to be taken by the initiator. */
 const ENDING_TIMEOUT_MS = 5_000;
 const DISCARD_BYTES = 262144;
-const POLLIN = 1;
-const POLLOUT = 4;
-const POLLERR = 8;
-const POLLHUP = 16;
-const POLLFD_BYTES = 8;
+/** How long poll() sleeps at most while something has a deadline. */
+const TIMED_POLL_MS = 100;
 const PLACED_MAX = 65536;
 
 export class Target implements SessionHost, ConnectionHost {
@@ -99,7 +97,7 @@ export class Target implements SessionHost, ConnectionHost {
   readonly #connections: Connection[] = [];
   readonly #regions: number[] = [];
   readonly #wakes: Wake[] = [];
-  readonly #pollfds: number;
+  readonly #polls: PollSet;
   readonly #wakeWord: number;
   readonly #peer = new Uint8Array(PEER_ADDRESS_BYTES);
   readonly #pools: TaskPool[] = [];
@@ -122,11 +120,10 @@ export class Target implements SessionHost, ConnectionHost {
     this.address = this.#portal.address;
     this.port = this.#portal.port;
     const connections = options.connectionsMax ?? CONNECTIONS_MAX;
-    const pollBytes = (1 + WAKES_MAX + connections) * POLLFD_BYTES;
-    this.#pollfds = DISCARD_BYTES;
-    this.#wakeWord = DISCARD_BYTES + pollBytes;
+    this.#wakeWord = DISCARD_BYTES + (1 + WAKES_MAX + connections) * POLLFD_BYTES;
     const regions = Math.ceil((this.#wakeWord + 8) / 4096) * 4096;
     this.memory = createSharedMemory(regions + connections * REGION_BYTES);
+    this.#polls = new PollSet(this.memory, DISCARD_BYTES);
     this.discardAddress = this.memory.base;
     for (let index = connections - 1; index >= 0; index--) this.#regions.push(regions + index * REGION_BYTES);
     this.#absent = new AbsentUnit(() => [...this.units.keys()].sort((left, right) => left - right));
@@ -203,17 +200,19 @@ export class Target implements SessionHost, ConnectionHost {
 
   /** Waits up to `timeoutMs` (-1: for ever) for something to do and does all of it. */
   pollOnce(timeoutMs: number): void {
+    // Notes that were taken since the last call, before going to sleep.
+    this.drainPlaced();
     const count = this.#poll(timeoutMs);
     const nowMs = performance.now();
     if (count > 0) this.#wake();
     this.drainPlaced();
     const connections = this.#connections.length;
-    if (count > 0 && this.#listening && this.#revents(0) !== 0) this.#accept(nowMs);
+    if (count > 0 && this.#listening && this.#polls.revents(0) !== 0) this.#accept(nowMs);
     const first = 1 + this.#wakes.length;
     for (let index = 0; index < connections; index++) {
       const connection = this.#connections[index];
       if (connection === undefined) continue;
-      const revents = count > 0 ? this.#revents(first + index) : 0;
+      const revents = count > 0 ? this.#polls.revents(first + index) : 0;
       if ((revents & POLLOUT) !== 0) connection.blocked = false;
       if (connection.ready || (revents & POLLIN) !== 0) connection.pump();
       else if ((revents & (POLLERR | POLLHUP)) !== 0) connection.fail("connection lost");
@@ -234,42 +233,24 @@ export class Target implements SessionHost, ConnectionHost {
   }
 
   #poll(timeoutMs: number): number {
-    const { view } = this.memory;
-    let at = this.#pollfds;
+    const polls = this.#polls;
     let wait = timeoutMs;
-    view.setInt32(at, this.#listening ? this.#portal.fd : -1, true);
-    view.setInt16(at + 4, POLLIN, true);
-    at += POLLFD_BYTES;
-    for (const wake of this.#wakes) {
-      view.setInt32(at, wake.fd, true);
-      view.setInt16(at + 4, POLLIN, true);
-      at += POLLFD_BYTES;
-    }
+    polls.clear();
+    polls.add(this.#listening ? this.#portal.fd : -1, POLLIN);
+    for (const wake of this.#wakes) polls.add(wake.fd, POLLIN);
     for (const connection of this.#connections) {
-      view.setInt32(at, connection.fd, true);
-      view.setInt16(at + 4, (connection.reading ? POLLIN : 0) | (connection.blocked ? POLLOUT : 0), true);
-      at += POLLFD_BYTES;
+      polls.add(connection.fd, (connection.reading ? POLLIN : 0) | (connection.blocked ? POLLOUT : 0));
+      const timed = connection.session === null || connection.ending || this.#stopBeforeMs >= 0;
       if (connection.ready || (connection.dirty && !connection.blocked)) wait = 0;
-      else if (
-        (connection.session === null || connection.ending || this.#stopBeforeMs >= 0) &&
-        (wait < 0 || wait > 100)
-      )
-        wait = 100;
+      else if (timed && (wait < 0 || wait > TIMED_POLL_MS)) wait = TIMED_POLL_MS;
     }
-    const count = (at - this.#pollfds) / POLLFD_BYTES;
-    const ready = checked(libc.poll(this.memory.base + this.#pollfds, count, wait));
-    if (ready < 0 && ready !== -EINTR) throw new Error(`poll: ${errorText(ready)}`);
-    return ready;
-  }
-
-  #revents(index: number): number {
-    return this.memory.view.getInt16(this.#pollfds + index * POLLFD_BYTES + 6, true);
+    return polls.wait(wait);
   }
 
   #wake(): void {
     for (let index = 0; index < this.#wakes.length; index++) {
       const wake = this.#wakes[index];
-      if (wake === undefined || this.#revents(1 + index) === 0) continue;
+      if (wake === undefined || this.#polls.revents(1 + index) === 0) continue;
       libc.read(wake.fd, this.memory.base + this.#wakeWord, 8);
       wake.callback();
     }

@@ -116,7 +116,8 @@ export class LoginExchange {
       if (unknown !== null) return unknown;
     }
     const reply: TextPair[] = [];
-    const pairs = this.#authenticator === null ? text.pairs : [];
+    // While a method is at work the text is its own.
+    const pairs = this.#authenticator === null || this.#authenticated ? text.pairs : [];
     const received = receive(this.negotiation, pairs);
     if (received.kind === "failed") {
       const status = received.authentication ? LOGIN_AUTHENTICATION_FAILURE : LOGIN_INITIATOR_ERROR;
@@ -132,6 +133,10 @@ export class LoginExchange {
       if (failure !== null) return failure;
     }
     if (this.#stage === STAGE_OPERATIONAL) {
+      const open = (this.#context.terms ?? TERMS).authMethods.includes("None");
+      if (!open && !this.#authenticated) {
+        return this.#refuse(LOGIN_AUTHENTICATION_FAILURE, "the security stage was passed over");
+      }
       const segment = declareSegment(this.negotiation);
       if (segment !== null) reply.push(segment);
     }

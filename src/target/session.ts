@@ -12,8 +12,9 @@ import type { SharedMemory } from "../base/memory.ts";
 import type { SessionParameters } from "../iscsi/keys.ts";
 import { nextSerial, serialDifference } from "../iscsi/pdu.ts";
 import { stampSequence } from "../iscsi/responses.ts";
+import { encodeFixedSense } from "../scsi/sense.ts";
 import type { LogicalUnit } from "../scsi/unit/ports.ts";
-import type { Nexus, Task, TaskOwner } from "../scsi/unit/task.ts";
+import { type Nexus, STATUS_CHECK_CONDITION, type Task, type TaskOwner } from "../scsi/unit/task.ts";
 import { stageTask } from "./answers.ts";
 import type { Connection } from "./connection.ts";
 import { ENTRY_DATA_IN, ENTRY_STATUS, type Output, type OutputSource } from "./output.ts";
@@ -139,6 +140,11 @@ export class Session implements TaskOwner, OutputSource {
   answer(task: IscsiTask): void {
     task.held = false;
     task.answering = true;
+    if (task.spoiltBy !== null) {
+      task.inBytes = 0;
+      task.status = STATUS_CHECK_CONDITION;
+      task.senseBytes = encodeFixedSense(task.spoiltBy, task.sense);
+    }
     this.host.stats.answered(task.startedMs);
     const dataIn = task.inBytes > 0 && task.expectedInBytes > 0;
     this.connection.output.pushTask(dataIn ? ENTRY_DATA_IN : ENTRY_STATUS, task);
@@ -166,7 +172,7 @@ export class Session implements TaskOwner, OutputSource {
 
   #forget(task: IscsiTask): void {
     const told = task.spoilt;
-    task.spoilt = false;
+    task.spoiltBy = null;
     task.aborted = true;
     if (task.completed) this.release(task);
     else if (!told) task.unit?.abort(task);

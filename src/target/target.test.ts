@@ -645,11 +645,8 @@ describe("ends and errors", () => {
   });
 
   const broken: [string, (client: TestClient, itt: number, ttt: number) => void][] = [
-    ["wrong offset", (client, itt, ttt) => client.dataOut(itt, ttt, 0, 4, pattern(100), true)],
     ["wrong TTT", (client, itt, ttt) => client.dataOut(itt, ttt + 256, 0, 0, pattern(100), true)],
-    ["wrong DataSN", (client, itt, ttt) => client.dataOut(itt, ttt, 7, 0, pattern(100), true)],
     ["too much", (client, itt, ttt) => client.dataOut(itt, ttt, 0, 0, pattern(1001), true)],
-    ["too little with F", (client, itt, ttt) => client.dataOut(itt, ttt, 0, 0, pattern(10), true)],
     ["unsolicited after F", (client, itt) => client.dataOut(itt, pdu.TAG_NONE, 0, 0, pattern(10), true)],
     [
       "a segment longer than declared",
@@ -666,6 +663,31 @@ describe("ends and errors", () => {
       expect(unit.aborted).toHaveLength(1);
       expect(unit.memory.bytes[1 << 20]).toBe(0);
     });
+  }
+
+  const unordered: [string, number, (client: TestClient, itt: number, ttt: number) => void][] = [
+    ["wrong offset", 0x47, (client, itt, ttt) => client.dataOut(itt, ttt, 0, 4, pattern(1000), true)],
+    ["wrong DataSN", 0x47, (client, itt, ttt) => client.dataOut(itt, ttt, 7, 0, pattern(1000), true)],
+    ["too little with F", 0x0c, (client, itt, ttt) => client.dataOut(itt, ttt, 0, 0, pattern(10), true)],
+  ];
+  for (const [what, asc, send] of unordered) {
+    for (const late of [false, true]) {
+      test(`§7.8: Data-Out with ${what} fails the command${late ? ", once its port is done with it" : ""}`, () => {
+        const { client, unit, target } = session();
+        unit.abortAtOnce = !late;
+        const itt = client.command(cdbOf(WRITE, 1000), "write", 1000);
+        send(client, itt, client.next().field(pdu.AT_TTT));
+        if (late) {
+          client.nop();
+          unit.aborted[0]?.complete(0);
+        }
+        const answer = client.next();
+        expect([answer.status, answer.data[4], answer.data[14]]).toEqual([2, 0x0b, asc]);
+        expect(unit.aborted).toHaveLength(1);
+        expect(unit.written).toHaveLength(0);
+        expect(target.sessions()[0]?.openTasks).toBe(0);
+      });
+    }
   }
 
   test("a LUN that is not there: INQUIRY says so, anything else is LOGICAL UNIT NOT SUPPORTED; REPORT LUNS lists", () => {

@@ -6,6 +6,7 @@
  *  The memory is committed when touched: a session that never spills costs a few pages. */
 import { createSharedMemory, type SharedMemory } from "../base/memory.ts";
 import { TAG_NONE } from "../iscsi/pdu.ts";
+import type { Sense } from "../scsi/sense.ts";
 import type { LogicalUnit } from "../scsi/unit/ports.ts";
 import { PARAMETERS_BYTES, Task } from "../scsi/unit/task.ts";
 import type { Session } from "./session.ts";
@@ -47,7 +48,7 @@ export class IscsiTask extends Task {
   dataDone = false;
   dataSN = 0;
   /** Its data broke the sequence: the unit was told to forget it, the answer will be CHECK CONDITION. */
-  spoilt = false;
+  spoiltBy: Sense | null = null;
   r2t = R2T_NONE;
   r2tSN = 0;
   r2tTag = TAG_NONE;
@@ -71,7 +72,8 @@ export class IscsiTask extends Task {
     this.reset();
     this.inUse = true;
     this.receivedBytes = this.dataSN = this.r2tSN = this.r2tEnd = 0;
-    this.placed = this.unsolicitedOpen = this.receiving = this.dataDone = this.spoilt = false;
+    this.placed = this.unsolicitedOpen = this.receiving = this.dataDone = false;
+    this.spoiltBy = null;
     this.r2t = R2T_NONE;
     this.r2tTag = TAG_NONE;
     this.held = this.answering = false;
@@ -81,6 +83,10 @@ export class IscsiTask extends Task {
   /** Data-out bytes that will come and are taken. */
   get takenBytes(): number {
     return Math.min(this.expectedOutBytes, this.outBytes);
+  }
+
+  get spoilt(): boolean {
+    return this.spoiltBy !== null;
   }
 
   /** No answer is owed any more: it was aborted by its initiator, or the initiator is gone. */
