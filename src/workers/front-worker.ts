@@ -28,7 +28,7 @@ export function runFrontWorker(start: FrontStart, tell: (notice: WorkerNotice) =
       identity: defaultTapeIdentity(spec.serial),
       port: tee,
       luns,
-      transferBytesMax: spec.maxBlockBytes,
+      blockBytesMax: spec.maxBlockBytes,
     });
     units.set(spec.lun, unit);
     return { elementAddress: spec.elementAddress, device, tee };

@@ -259,6 +259,15 @@ describe("blocks", () => {
     });
   });
 
+  test("SSC-5 READ BLOCK LIMITS: a unit with a smaller largest block says so, and refuses longer ones", () => {
+    const port = new FakeTapePort();
+    const host = new FakeInitiator(new SscUnit({ identity, port, blockBytesMax: 1048576 }));
+    host.settle();
+    expect([...host.run(built(cdb.putReadBlockLimits(C))).data]).toEqual([0, 0x10, 0, 0, 0, 1]);
+    expect(host.run(built(cdb.putWrite6(C, 1048576))).status).toBe(STATUS_GOOD);
+    expect(host.run(built(cdb.putWrite6(C, 1048577))).sense).toEqual(senses.invalidFieldInCdb(2));
+  });
+
   test("SSC-5 READ(6), WRITE(6): FIXED needs a block length and forbids SILI; a block is at most 8 MiB", () => {
     const { host } = ready();
     expect(host.run(built(cdb.putWrite6(C, 1, true))).sense).toEqual(senses.invalidFieldInCdb(1, 0));

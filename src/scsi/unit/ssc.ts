@@ -6,7 +6,7 @@
  *
  *  A cartridge change is noticed with the next command, by the port's `medium`: every nexus then has 28h/00h pending,
  *  but the one whose LOAD brought the cartridge in. */
-import { i24, i64, u16, u24, u32, u64 } from "../bytes.ts";
+import { i24, i64, putU16, putU24, u16, u24, u32, u64 } from "../bytes.ts";
 import { DEVICE_TYPE_TAPE, type TapeIdentity } from "../inquiry.ts";
 import * as op from "../opcodes.ts";
 import type { Sense } from "../sense.ts";
@@ -39,8 +39,9 @@ export interface SscOptions extends SpcOptions {
   readonly identity: TapeIdentity;
   readonly port: TapePort;
   readonly state?: SscState;
-  /** Most bytes that one READ or WRITE may move (fixed blocks: count x length). Default: the largest block. */
-  readonly transferBytesMax?: number;
+  /** Largest block, told by READ BLOCK LIMITS; also the most that one READ or WRITE of fixed blocks moves (count x
+   *  length). Default: 8 MiB. */
+  readonly blockBytesMax?: number;
 }
 
 export class SscUnit extends SpcUnit {
@@ -48,7 +49,7 @@ export class SscUnit extends SpcUnit {
   protected readonly logPages: readonly LogPage[];
   private readonly modes: TapeModes;
   private readonly port: TapePort;
-  private readonly transferBytesMax: number;
+  private readonly blockBytesMax: number;
   private knownLoaded: boolean;
   private knownBarcode: string;
   /** Who asked for the LOAD under way, of which cartridge; -1: nobody. */
@@ -58,10 +59,10 @@ export class SscUnit extends SpcUnit {
   constructor(options: SscOptions) {
     super(DEVICE_TYPE_TAPE, options.identity, tapeCommands, options, options.state);
     this.port = options.port;
-    this.transferBytesMax = options.transferBytesMax ?? BLOCK_BYTES_MAX;
+    this.blockBytesMax = options.blockBytesMax ?? BLOCK_BYTES_MAX;
     this.knownLoaded = this.port.medium.loaded;
     this.knownBarcode = this.port.medium.barcode;
-    this.modes = new TapeModes(this.port.medium);
+    this.modes = new TapeModes(this.port.medium, this.blockBytesMax);
     this.modePages = this.modes.pages;
     this.logPages = tapeLogPages(this.port, () => this.modes.isCompressing);
     if (options.state !== undefined) {
@@ -128,9 +129,7 @@ export class SscUnit extends SpcUnit {
     if (fixed && (flags & 2) !== 0) return task.completeWithSense(senses.invalidFieldInCdb(1, 1));
     const count = (cdb[2]! << 16) | (cdb[3]! << 8) | cdb[4]!;
     const bytes = fixed ? count * this.modes.blockBytes : count;
-    if (bytes > (fixed ? this.transferBytesMax : BLOCK_BYTES_MAX)) {
-      return task.completeWithSense(senses.invalidFieldInCdb(2));
-    }
+    if (bytes > this.blockBytesMax) return task.completeWithSense(senses.invalidFieldInCdb(2));
     const notReady = this.readiness();
     if (notReady !== null) return task.completeWithSense(notReady);
     if (isWrite && this.port.medium.writeProtected) return task.completeWithSense(senses.writeProtected);
@@ -298,11 +297,8 @@ export class SscUnit extends SpcUnit {
   private readBlockLimits(task: Task): void {
     const { parameters } = task;
     parameters[0] = 0; // granularity: any length
-    parameters[1] = BLOCK_BYTES_MAX >>> 16;
-    parameters[2] = (BLOCK_BYTES_MAX >>> 8) & 0xff;
-    parameters[3] = BLOCK_BYTES_MAX & 0xff;
-    parameters[4] = 0;
-    parameters[5] = 1;
+    putU24(parameters, 1, this.blockBytesMax);
+    putU16(parameters, 4, 1);
     task.completeWithData(6);
   }
 

@@ -13,7 +13,7 @@ import {
 } from "./mode.ts";
 import type { TapeMedium } from "./ports.ts";
 
-/** Largest block: READ BLOCK LIMITS says so. */
+/** Largest block where nobody says less. */
 export const BLOCK_BYTES_MAX = 8 * 1048576;
 
 export const PAGE_DATA_COMPRESSION = 0x0f;
@@ -40,7 +40,10 @@ export class TapeModes {
   private readonly compression = compressionPage();
   private readonly configuration = configurationPage();
 
-  constructor(private readonly medium: TapeMedium) {
+  constructor(
+    private readonly medium: TapeMedium,
+    private readonly blockBytesMax: number = BLOCK_BYTES_MAX,
+  ) {
     this.pages = [
       modePage(0x01, 12, {}), // Read-Write Error Recovery
       modePage(0x02, 16, {}), // Disconnect-Reconnect
@@ -79,7 +82,7 @@ export class TapeModes {
     const density = descriptor[0]!;
     const isKnown = density === 0 || density === DENSITY_NO_CHANGE || density === this.medium.densityCode;
     if (!isKnown) return invalidFieldInParameterList(at);
-    return u24(descriptor, 5) > BLOCK_BYTES_MAX ? invalidFieldInParameterList(at + 5) : null;
+    return u24(descriptor, 5) > this.blockBytesMax ? invalidFieldInParameterList(at + 5) : null;
   }
 
   applyHeader(deviceSpecific: number, descriptor: Uint8Array | null): void {
