@@ -37,7 +37,7 @@ import { type IscsiTask, R2T_NONE, R2T_QUEUED, R2T_SENT } from "./tasks.ts";
 
 /** What becomes of a PDU's data segment. */
 export type Disposition =
-  /** It belongs to `connection.sinkTask`. */
+  /** It belongs to the task that the receiver was told of. */
   | "task"
   | "discard"
   /** The connection cannot go on. */
@@ -100,8 +100,7 @@ export function beginCommand(
   else unit.execute(task);
   host.drainPlaced();
   if (dataBytes === 0) return "discard";
-  connection.sinkTask = task;
-  connection.sinkFinal = final;
+  connection.receiver.expect(task, final);
   return "task";
 }
 
@@ -130,8 +129,7 @@ export function beginDataOut(session: Session, at: number, dataBytes: number): D
   }
   task.dataSN++;
   task.receiving = true;
-  connection.sinkTask = task;
-  connection.sinkFinal = final;
+  connection.receiver.expect(task, final);
   return "task";
 }
 

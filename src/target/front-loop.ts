@@ -17,7 +17,7 @@ import { encodeAsyncMessage } from "../iscsi/responses.ts";
 import type { LogicalUnit } from "../scsi/unit/ports.ts";
 import { AbsentUnit } from "./absent.ts";
 import { type Disposition, takePlace } from "./commands.ts";
-import { Connection, type ConnectionHost } from "./connection.ts";
+import { Connection } from "./connection.ts";
 import type { Authenticator } from "./login.ts";
 import { LoginDesk } from "./login-desk.ts";
 import { POLLERR, POLLFD_BYTES, POLLHUP, POLLIN, POLLOUT, PollSet } from "./poll-set.ts";
@@ -29,6 +29,7 @@ import {
   PEER_ADDRESS_BYTES,
   type Portal,
 } from "./portal.ts";
+import type { ReceiverHost } from "./receiver.ts";
 import { REGION_BYTES } from "./region.ts";
 import { handleRequest } from "./requests.ts";
 import type { Session, SessionHost } from "./session.ts";
@@ -81,7 +82,7 @@ const DISCARD_BYTES = 262144;
 const TIMED_POLL_MS = 100;
 const PLACED_MAX = 65536;
 
-export class Target implements SessionHost, ConnectionHost {
+export class Target implements SessionHost, ReceiverHost {
   readonly iqn: string;
   readonly address: string;
   readonly port: number;
@@ -103,9 +104,11 @@ export class Target implements SessionHost, ConnectionHost {
   readonly #pools: TaskPool[] = [];
   /** Sessions whose connection is gone while tasks are still open. */
   readonly #leaving = new Set<Session>();
-  #placed: IscsiTask[] = [];
+  readonly #placed: IscsiTask[] = [];
   #placedCount = 0;
   #draining = false;
+  /** Within `pollOnce`: connections keep their order. */
+  #inRound = false;
   #listening = true;
   #stopBeforeMs = -1;
 
@@ -192,10 +195,10 @@ export class Target implements SessionHost, ConnectionHost {
           (to) => encodeAsyncMessage(view, to, ASYNC_LOGOUT_REQUEST, 0, 0, seconds),
           true,
         );
-        connection.flush();
+        if (!this.#inRound) connection.flush();
       }
     }
-    this.#reap();
+    if (!this.#inRound) this.#reap();
   }
 
   /** Waits up to `timeoutMs` (-1: for ever) for something to do and does all of it. */
@@ -204,17 +207,19 @@ export class Target implements SessionHost, ConnectionHost {
     this.drainPlaced();
     const count = this.#poll(timeoutMs);
     const nowMs = performance.now();
+    // What poll() was told of, whatever the callbacks add.
+    const first = 1 + this.#wakes.length;
+    const connections = this.#connections.length;
+    this.#inRound = true;
     if (count > 0) this.#wake();
     this.drainPlaced();
-    const connections = this.#connections.length;
     if (count > 0 && this.#listening && this.#polls.revents(0) !== 0) this.#accept(nowMs);
-    const first = 1 + this.#wakes.length;
     for (let index = 0; index < connections; index++) {
       const connection = this.#connections[index];
       if (connection === undefined) continue;
       const revents = count > 0 ? this.#polls.revents(first + index) : 0;
       if ((revents & POLLOUT) !== 0) connection.blocked = false;
-      if (connection.ready || (revents & POLLIN) !== 0) connection.pump();
+      if (connection.ready || (revents & POLLIN) !== 0) connection.receiver.pump();
       else if ((revents & (POLLERR | POLLHUP)) !== 0) connection.fail("connection lost");
     }
     this.drainPlaced();
@@ -229,6 +234,7 @@ export class Target implements SessionHost, ConnectionHost {
       }
     }
     this.#expire(nowMs);
+    this.#inRound = false;
     this.#reap();
   }
 
@@ -248,7 +254,7 @@ export class Target implements SessionHost, ConnectionHost {
   }
 
   #wake(): void {
-    for (let index = 0; index < this.#wakes.length; index++) {
+    for (let index = this.#wakes.length - 1; index >= 0; index--) {
       const wake = this.#wakes[index];
       if (wake === undefined || this.#polls.revents(1 + index) === 0) continue;
       libc.read(wake.fd, this.memory.base + this.#wakeWord, 8);

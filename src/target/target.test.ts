@@ -1,4 +1,6 @@
+import { ptr } from "bun:ffi";
 import { afterEach, describe, expect, test } from "bun:test";
+import { checked, libc } from "../base/ffi.ts";
 import * as pdu from "../iscsi/pdu.ts";
 import * as requests from "../iscsi/requests.ts";
 import { formatText } from "../iscsi/text.ts";
@@ -710,6 +712,38 @@ describe("ends and errors", () => {
     expect(target.stopped).toBe(false);
     client.expectClosed();
     expect(target.stopped).toBe(true);
+  });
+
+  test("an eventfd wakes the loop; places and completions from the callback go on in the same round; stop from there", () => {
+    const { client, unit, target } = session();
+    unit.placeAtOnce = false;
+    unit.completeAtOnce = false;
+    const fd = checked(libc.eventfd(0, 0o4000));
+    let wakes = 0;
+    target.onWake(fd, () => {
+      wakes++;
+      unit.placeAll();
+      for (const task of unit.unfinished.splice(0)) task.complete(0);
+      if (wakes === 3) target.stop();
+    });
+    const wake = (): void => {
+      const one = BigUint64Array.of(1n);
+      libc.write(fd, Number(ptr(one)), 8);
+      target.pollOnce(1000);
+    };
+    client.command(cdbOf(WRITE, 100), "write", 100, { immediateData: pattern(100) });
+    expect(client.poll(20)).toBeUndefined();
+    wake();
+    expect(unit.written).toHaveLength(1);
+    expect(client.poll(20)).toBeUndefined();
+    wake();
+    expect(client.next().status).toBe(0);
+    expect(wakes).toBe(2);
+    expect(target.fdCount).toBe(3);
+    wake();
+    client.expectClosed();
+    expect(target.stopped).toBe(true);
+    libc.close(fd);
   });
 
   test("pings beyond what the initiator takes are cut; those that want no answer get none", () => {
