@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { type Settings, loadSettings, parseSettings } from "./config.ts";
+import { loadSettings, parseSettings, type Settings } from "./config.ts";
 
 const HOME = { HOME: "/home/op" };
 
@@ -113,6 +113,14 @@ describe("what is wrong is told with file, key and what was expected", () => {
   test("all faults at once, none twice", () => {
     const lines = linesOf("sate = 1\n[iscsi]\nport = -1\n[library]\nslots = 0");
     expect(lines).toHaveLength(3);
+  });
+
+  test("members = 0: a device without a cache", () => {
+    const [device] = settingsOf("[device.cache]\nmembers = 0").devices;
+    expect(device?.cache).toMatchObject({ memberPaths: [], cacheBytes: 0 });
+    expect(linesOf('[device.cache]\nmembers = 0\nparity = "one"').join()).toContain(
+      "device.cache.parity: expected none with device.cache.members = 0",
+    );
   });
 
   test("a shared cache member is refused", () => {

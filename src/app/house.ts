@@ -82,19 +82,9 @@ export class House implements RunningServer {
 
     for (const [index, device] of settings.devices.entries()) {
       const memory = memories[index] as DeviceMemory;
-      const cacheWorker = this.worker(`cache ${device.name}`);
-      const facts = (await cacheWorker.start({
-        role: "cache",
-        device: index,
-        mailbox: cacheWorker.mailbox,
-        memory: memory.shared.memory,
-        cache: cacheSpec(device),
-      })) as CacheFacts;
-      if (facts.refused !== null) {
-        const where = facts.refused.path === "" ? `cache of ${device.name}` : facts.refused.path;
-        return `${where}: ${facts.refused.reason}; name another cache file for ${device.name}, or move this one away`;
-      }
-      this.noteCache(device, facts);
+      const cache = await this.startCache(index, device, memory);
+      if ("refusal" in cache) return cache.refusal;
+      const { cacheWorker, facts } = cache;
       const desk = new DeviceDesk({
         index,
         settings: device,
@@ -151,6 +141,34 @@ export class House implements RunningServer {
         cache: cacheSpec(devices[index] as DeviceSettings),
       })),
     });
+  }
+
+  private async startCache(
+    index: number,
+    device: DeviceSettings,
+    memory: DeviceMemory,
+  ): Promise<{ cacheWorker: WorkerHandle | null; facts: CacheFacts | null } | { refusal: string }> {
+    const cache = cacheSpec(device);
+    if (cache === null) {
+      this.notes.push(`${device.name} has no cache: it writes to tape only, and a lost drive ends the job`);
+      return { cacheWorker: null, facts: null };
+    }
+    const cacheWorker = this.worker(`cache ${device.name}`);
+    const facts = (await cacheWorker.start({
+      role: "cache",
+      device: index,
+      mailbox: cacheWorker.mailbox,
+      memory: memory.shared.memory,
+      cache,
+    })) as CacheFacts;
+    if (facts.refused !== null) {
+      const where = facts.refused.path === "" ? `cache of ${device.name}` : facts.refused.path;
+      return {
+        refusal: `${where}: ${facts.refused.reason}; name another cache file for ${device.name}, or move this one away`,
+      };
+    }
+    this.noteCache(device, facts);
+    return { cacheWorker, facts };
   }
 
   private noteCache(device: DeviceSettings, facts: CacheFacts): void {
@@ -484,8 +502,10 @@ function identityOf(json: string): { barcode: string; serial: string; image: num
   }
 }
 
-function cacheSpec(device: DeviceSettings): CacheSpec {
+/** null: the device has no cache. */
+function cacheSpec(device: DeviceSettings): CacheSpec | null {
   const { cache } = device;
+  if (cache.memberPaths.length === 0) return null;
   return {
     owner: device.name,
     memberPaths: cache.memberPaths,

@@ -56,6 +56,7 @@ export function deviceStatus(desk: DeviceDesk, stock: Stock, rates: Rates): Devi
     flow: FLOWS[memory.word(at.FLOW)] ?? "normal",
     rates: rates.of(desk.index),
     hostStallMsMax: memory.figure(at.HOST_STALL_MS_MAX),
+    driveIdleWhileWaitingMs: memory.figure(at.DRIVE_IDLE_MS),
     ringBytes: memory.ringBytes,
     cache: cacheStatus(desk, cacheState, received - onTape),
     protects: {

@@ -58,6 +58,8 @@ export const deviceSchema = z.strictObject({
   /** Bytes a second, over the last few seconds. */
   rates: z.strictObject({ host: bytes, cache: bytes, drive: bytes }),
   hostStallMsMax: z.number(),
+  /** Time that the tape stood still while data for it lay there, since the drive's start (paced file drives know it). */
+  driveIdleWhileWaitingMs: z.number(),
   ringBytes: bytes,
   cache: cacheSchema,
   /** Which promises hold now: a lost drive, a lost cartridge. */

@@ -100,6 +100,10 @@ function resolveCache(
   complaints: Complaints,
 ): { cache: CacheSettings; ringBytes: number } {
   const members = given.members ?? DEFAULTS.memberCount;
+  if (members === 0) {
+    const cache = withoutCache(given, key, complaints);
+    return { cache, ringBytes: ringBytesAsked ?? Math.max(DEFAULTS.ringBytes, least) };
+  }
   const parity =
     given.parity ?? (members === 1 || (Array.isArray(members) && members.length === 1) ? "none" : "one");
   const memberPaths =
@@ -123,6 +127,16 @@ function resolveCache(
       ? Math.max(2, Math.round(DEFAULTS.cacheBytes / ringBytes)) * ringBytes
       : given.megabytes * MIB;
   return { cache: { memberPaths, parity, stripBytes, stripeBytes, cacheBytes }, ringBytes };
+}
+
+/** Tape only: nothing is left to replay a lost drive's blocks from, so it is never the default. */
+function withoutCache(given: CacheFile, key: string, complaints: Complaints): CacheSettings {
+  for (const field of ["megabytes", "stripKilobytes", "parity"] as const) {
+    if (given[field] !== undefined)
+      complaints.add(`${key}.${field}`, `expected none with ${key}.members = 0`);
+  }
+  const { stripBytes } = DEFAULTS;
+  return { memberPaths: [], parity: "none", stripBytes, stripeBytes: stripBytes, cacheBytes: 0 };
 }
 
 /** The two whole multiples of `step` around `value`, in megabytes where they are whole: "255 or 258". */
@@ -159,7 +173,9 @@ function checkRelations(
       `expected at least four of the largest blocks, ${megabytes(4 * maxBlockBytes)}, found ${ringBytes / MIB} (or set maxBlockKilobytes to ${Math.floor(ringBytes / 4 / KIB)} or less)`,
     );
   }
-  if (cache.cacheBytes % ringBytes !== 0) {
+  if (cache.memberPaths.length === 0) {
+    // Tape only: the ring alone counts.
+  } else if (cache.cacheBytes % ringBytes !== 0) {
     complaints.add(
       `${keyFor("cache")}.megabytes`,
       `expected a multiple of the ring of ${megabytes(ringBytes)}, as ${around(cache.cacheBytes, ringBytes)}, found ${cache.cacheBytes / MIB}`,

@@ -10,9 +10,9 @@ const latency = z.number().min(0).max(3_600_000).describe("milliseconds, 0 to 36
 
 export const cacheFileSchema = z.strictObject({
   members: z
-    .union([z.int().min(1).max(32), z.array(path).min(1).max(32)])
+    .union([z.int().min(0).max(32), z.array(path).min(1).max(32)])
     .optional()
-    .describe("a count of files (1 to 32), or a list of paths of files or block devices"),
+    .describe("a count of files (1 to 32; 0: no cache), or a list of paths of files or block devices"),
   megabytes: megabytes
     .optional()
     .describe("what the cache holds, parity not counted: a whole number of megabytes"),

@@ -4,7 +4,7 @@ import type { LogFormat, LogLevel } from "../base/log.ts";
 import { KIB, MIB } from "../base/units.ts";
 
 export interface CacheSettings {
-  /** Files or block devices; parity rotates over them. */
+  /** Files or block devices; parity rotates over them. Empty: no cache, the device writes to tape only. */
   readonly memberPaths: readonly string[];
   readonly parity: "none" | "one";
   readonly stripBytes: number;

@@ -26,6 +26,7 @@ export function deviceFixture(change: Partial<DeviceStatus> = {}): DeviceStatus 
     flow: "normal",
     rates: { host: 400e6, cache: 400e6, drive: 398e6 },
     hostStallMsMax: 12,
+    driveIdleWhileWaitingMs: 0,
     ringBytes: 256 * 1024 * 1024,
     cache: {
       state: "healthy",
