@@ -59,14 +59,18 @@ export function runCacheWorker(start: CacheStart, tell: (notice: WorkerNotice) =
             },
             request.J,
           );
-          writer.askCheckpoint();
+          result = checkpointDurably(writer);
           break;
+        // Answered only when it is on the members: what comes next builds on it.
         case "identity":
-          if (writer !== null) writer.setImageIdentity(request.json);
-          else array.setImageIdentity(request.json);
+          if (writer === null) array.setImageIdentity(request.json);
+          else {
+            writer.setImageIdentity(request.json);
+            result = checkpointDurably(writer);
+          }
           break;
         case "checkpoint":
-          writer?.askCheckpoint();
+          if (writer !== null) result = checkpointDurably(writer);
           break;
         case "failMember":
           array.failMember(request.member);
@@ -75,15 +79,10 @@ export function runCacheWorker(start: CacheStart, tell: (notice: WorkerNotice) =
           result = array.replaceMember(request.member, request.path);
           break;
         case "close":
-          while (writer !== null && writer.step() === "worked");
-          array.sync();
+          writer?.finish();
           array.close();
           tell({ kind: "reply", orderId: request.orderId, result: null });
           return;
-      }
-      if (request.kind === "identity" || request.kind === "checkpoint" || request.kind === "resume") {
-        // Answered only when it is on the members: the caller builds on it.
-        if (writer !== null) writer.step();
       }
       tell({ kind: "reply", orderId: request.orderId, result });
       tell({ kind: "cacheHealth", device: start.device, health: describe(array) });
@@ -110,6 +109,14 @@ export function runCacheWorker(start: CacheStart, tell: (notice: WorkerNotice) =
     device.setWord(at.CACHE_SLEEPS, 0);
     mailbox.clearSignal();
   }
+}
+
+const CHECKPOINT_TRIES = 1000;
+
+/** The drive's Worker may be changing the mark just now: asked again. false: the array cannot hold one. */
+function checkpointDurably(writer: CacheWriter): boolean {
+  for (let tries = 0; tries < CHECKPOINT_TRIES; tries++) if (writer.checkpointNow()) return true;
+  return false;
 }
 
 const nothing: CacheFacts = {
@@ -171,6 +178,10 @@ function recover(device: DeviceMemory, array: CacheArray): CacheFacts["recovered
     step = walk.next();
   }
   const end = step.value;
+  // One disk that kept old bytes or flipped some is known for it before anything is drained.
+  const [suspect] = end.suspects;
+  if (suspect !== undefined && end.suspects.length === 1)
+    array.failMember(suspect, "held wrong bytes at the start");
   return {
     checkpointJ: checkpoint.J,
     checkpointPosition: checkpoint.position,

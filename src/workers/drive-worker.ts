@@ -222,6 +222,7 @@ class DriveWorker {
     device.setWord(at.COUPLED, this.start.driveId);
     device.setWord(at.DRIVE_EVENTFD, this.start.mailbox.eventfd);
     if (order.fromRing) {
+      device.set(at.HISTORY_NEXT, 0); // another cartridge's blocks are no witness
       device.ring.claim(order.fromJ);
       setOnTape(device, order.fromJ, order.position, device.get(at.SEQUENCE));
     }

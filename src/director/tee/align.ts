@@ -87,10 +87,7 @@ export function alignToJournal(
   if (where !== "good" || !drive.position.valid) return broken(where, "no valid position at end of data");
   const endOfData = drive.position.position;
   if (endOfData < mark) {
-    return refused(
-      "endOfDataBelowMark",
-      `end of data at ${endOfData}, but ${mark} was confirmed on tape`,
-    );
+    return refused("endOfDataBelowMark", `end of data at ${endOfData}, but ${mark} was confirmed on tape`);
   }
 
   let compared = 0;
@@ -153,12 +150,15 @@ function lastBlocksBefore(device: DeviceMemory, onTapeJ: number, mark: number): 
   const found: number[] = [];
   const next = device.get(at.HISTORY_NEXT);
   const oldestHeld = device.get(at.RECEIVED) - device.get(at.CACHE_BYTES);
+  let before = mark;
   for (let i = next - 1; i >= 0 && i >= next - at.HISTORY_ENTRIES && found.length < HISTORY_COMPARED; i--) {
     const slot = at.HISTORY + (i % at.HISTORY_ENTRIES) * 16;
     const J = device.figure(slot);
     const position = device.figure(slot + 8);
-    if (J >= onTapeJ || J < oldestHeld) continue;
-    if (position >= mark) continue;
+    if (J >= onTapeJ) continue;
+    // Going back in time the positions must fall: where they do not, the host had moved, and older blocks may be gone.
+    if (J < oldestHeld || position >= before) break;
+    before = position;
     found.unshift(J);
   }
   return found;

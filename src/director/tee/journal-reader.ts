@@ -7,6 +7,9 @@ import type { DeviceMemory } from "./device-memory.ts";
 export interface CacheReadPort {
   /** Fills `bytes` at a native address; returns bytes read or -errno. J and bytes are multiples of 512. */
   read(J: number, bytes: number, address: number): number;
+  /** The same with one member left out: a disk that flipped bits is seen through by parity. */
+  readWithout(member: number, J: number, bytes: number, address: number): number;
+  readonly geometry: { readonly members: number; readonly parityStrips: number };
 }
 
 /** One entry; the same object is used again and again. */
@@ -59,10 +62,29 @@ export class JournalReader {
     const header = this.window(J, at.ENTRY_HEADER_BYTES);
     if (header < 0) return "unreadable";
     const outcome = this.parse(header, J, false);
-    if (outcome !== "entry" || !withData || this.entry.kind === at.KIND_PAD) return outcome;
+    if (outcome !== "entry") return this.seeThrough(J, withData);
+    if (!withData || this.entry.kind === at.KIND_PAD) return outcome;
     const whole = this.window(J, this.entry.entryBytes);
     if (whole < 0) return "unreadable";
-    return this.parse(whole, J, true);
+    return this.parse(whole, J, true) === "entry" ? "entry" : this.seeThrough(J, true);
+  }
+
+  /** A hash is wrong: the entry is read again with each member left out in turn. */
+  private seeThrough(J: number, withData: boolean): ReadOutcome {
+    const { cache, device } = this;
+    if (cache === null || cache.geometry.parityStrips === 0) return "unreadable";
+    this.forget();
+    const address = device.shared.base + at.REPLAY;
+    for (let member = 0; member < cache.geometry.members; member++) {
+      if (cache.readWithout(member, J, at.ENTRY_HEADER_BYTES, address) < at.ENTRY_HEADER_BYTES) continue;
+      if (this.parse(at.REPLAY, J, false) !== "entry") continue;
+      if (!withData || this.entry.kind === at.KIND_PAD) return "entry";
+      const { entryBytes } = this.entry;
+      if (entryBytes > WINDOW_BYTES || cache.readWithout(member, J, entryBytes, address) < entryBytes)
+        continue;
+      if (this.parse(at.REPLAY, J, true) === "entry") return "entry";
+    }
+    return "unreadable";
   }
 
   private parse(memoryAt: number, J: number, withData: boolean): ReadOutcome {
