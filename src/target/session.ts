@@ -156,7 +156,6 @@ export class Session implements TaskOwner, OutputSource {
     if (!task.inUse) return;
     const owner = task.dataInOwner;
     task.dataInOwner = null;
-    task.dataSent = true;
     this.pool?.give(task);
     if (owner !== null) owner.dataInTaken(task);
     if (this.closed) this.#endWhenEmpty();

@@ -66,9 +66,8 @@ export class GoodGiver {
   }
 
   /** Gives GOOD to all that may have it now. `report`: the sense for those that are to hear of a failure (609). */
-  give(report: () => Sense): void {
+  give(flow: number, report: () => Sense): void {
     const { device, published } = this;
-    const flow = device.word(at.FLOW);
     const cache = device.word(at.CACHE_STATE);
     while (published.length > 0) {
       const task = published.at(0);

@@ -2,7 +2,13 @@
  *  answer goes back as it is (DESIGN, "Two positions"). One at a time; the tee keeps the order of commands. */
 import * as at from "../../../wasm/ring/layout.ts";
 import type { Sense } from "../../scsi/sense.ts";
-import { STATUS_CHECK_CONDITION, STATUS_GOOD, type TapeOperation, type Task } from "../../scsi/unit/task.ts";
+import {
+  type DataInOwner,
+  STATUS_CHECK_CONDITION,
+  STATUS_GOOD,
+  type TapeOperation,
+  type Task,
+} from "../../scsi/unit/task.ts";
 import type { DeviceMemory } from "./device-memory.ts";
 import type { HostTapeState } from "./host-tape-state.ts";
 import { OrderMailbox } from "./order.ts";
@@ -12,10 +18,10 @@ const HALF_BYTES = at.READ_BYTES / HALVES;
 
 const unreachable: Sense = { key: 0x4, asc: 0x44, ascq: 0x00 };
 
-export class OrderDesk {
+export class OrderDesk implements DataInOwner {
   private readonly orders: OrderMailbox;
   private readonly cdb = new Uint8Array(16);
-  /** Whose data lies in each half of the read buffer: free again when it was sent. */
+  /** Whose data lies in each half of the read buffer: free again when it was taken. */
   private readonly readers: (Task | null)[] = new Array<Task | null>(HALVES).fill(null);
 
   constructor(
@@ -35,7 +41,6 @@ export class OrderDesk {
     const reads = tape.operation === "read" || tape.operation === "verify";
     let dataBytes = 0;
     if (reads) {
-      this.release(task); // a pooled task that comes again has sent what it had
       const half = this.freeHalf();
       if (half < 0) return false;
       this.readers[half] = task;
@@ -82,6 +87,7 @@ export class OrderDesk {
       if (operation === "load") tape.medium.loaded = true;
     }
     if (bytes > 0) {
+      task.dataInOwner = this;
       task.inAddress = this.device.shared.base + at.READ + task.portValue * HALF_BYTES;
       task.inBytes = bytes;
     } else {
@@ -93,11 +99,12 @@ export class OrderDesk {
   }
 
   private freeHalf(): number {
-    for (let half = 0; half < HALVES; half++) {
-      const task = this.readers[half] as Task | null;
-      if (task === null || task.dataSent) return half;
-    }
-    return -1;
+    return this.readers.indexOf(null);
+  }
+
+  /** The host has it, or will never take it. */
+  dataInTaken(task: Task): void {
+    this.release(task);
   }
 
   private release(task: Task): void {

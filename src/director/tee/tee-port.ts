@@ -149,6 +149,7 @@ export class TeePort implements TapePort {
       return;
     }
     this.advancing = true;
+    if (this.device.word(at.FLOW) !== at.FLOW_REPORT) this.reportSense = null;
     do {
       this.again = false;
       this.wants.clear();
@@ -156,7 +157,7 @@ export class TeePort implements TapePort {
       this.placeWrites();
       this.publishWrites();
       this.runHead();
-      this.good.give(this.report);
+      this.good.give(this.flow, this.report);
     } while (this.again || this.wants.met);
     this.advancing = false;
   }
@@ -166,8 +167,10 @@ export class TeePort implements TapePort {
     return this.good.waitsMs();
   }
 
+  /** The director's word; a report that has not said its sense yet holds the host like a suspension. */
   private get flow(): number {
-    return this.device.word(at.FLOW);
+    const flow = this.device.word(at.FLOW);
+    return flow === at.FLOW_REPORT && this.reportSense === null ? at.FLOW_SUSPENDED : flow;
   }
 
   private placeWrites(): void {
@@ -269,11 +272,12 @@ export class TeePort implements TapePort {
     return this.flow === at.FLOW_REPORT ? this.takeReport() : null;
   }
 
-  /** The deferred sense once, then plain failure until the director lifts it (609, RED-19). */
+  /** The drive's sense: deferred for the first that hears of it, then as it is until the director lifts it (609, RED-19). */
   private takeReport(): Sense {
-    if (this.reportGiven || this.reportSense === null) return hardwareFailure;
+    if (this.reportSense === null) return hardwareFailure;
+    const deferred = !this.reportGiven;
     this.reportGiven = true;
-    return { ...this.reportSense, deferred: true };
+    return { ...this.reportSense, deferred };
   }
 
   /** The command at the head, where it is not a write. */

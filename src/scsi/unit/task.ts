@@ -117,8 +117,6 @@ export class Task {
   senseBytes = 0;
   completed = false;
   aborted = false;
-  /** The owner has sent the data-in: what lies at `inAddress` may be used again. */
-  dataSent = false;
   /** Milliseconds (monotonic) when the owner took the command in. */
   startedMs = 0;
 
@@ -140,7 +138,7 @@ export class Task {
     this.inAddress = this.inBytes = 0;
     this.dataInOwner = null;
     this.status = this.senseBytes = 0;
-    this.completed = this.aborted = this.dataSent = false;
+    this.completed = this.aborted = false;
     this.entryOffset = -1;
     this.entryBytes = this.portState = this.portValue = 0;
   }
