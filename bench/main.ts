@@ -1,0 +1,44 @@
+/** @module `bun run bench NAME [--json] [--tiny]`: measures on this machine and says what was reached.
+ *
+ *      bun run bench tee           the tee against no cache, and against tgtd (about ten minutes)
+ *      bun run bench tee --tiny    the same at sizes that only show that it works
+ *
+ *  With --json one JSON object stands alone on standard output; progress goes to standard error. */
+import { parseArgs } from "node:util";
+import { onGround } from "./ground.ts";
+import { reportTee } from "./tee/report.ts";
+import { FULL, TINY } from "./tee/sizes.ts";
+import { PARTS, type Part, runTee } from "./tee/tee.ts";
+
+const USAGE = `usage: bun run bench tee [--json] [--tiny] [--only ${PARTS.join("|")}]...`;
+const say = (text: string) => process.stderr.write(`${text}\n`);
+
+async function main(argv: readonly string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      json: { type: "boolean", default: false },
+      tiny: { type: "boolean", default: false },
+      only: { type: "string", multiple: true },
+    },
+  });
+  const parts = (values.only ?? PARTS).filter((part): part is Part => PARTS.some((known) => known === part));
+  if (positionals.join() !== "tee" || parts.length === 0) {
+    say(USAGE);
+    return 2;
+  }
+  const sizes = values.tiny ? TINY : FULL;
+  return await onGround(sizes.groundBytes, argv, async (ground) => {
+    const result = await runTee({ sizes, parts, ground, say });
+    process.stdout.write(values.json ? `${JSON.stringify(result)}\n` : reportTee(result));
+    return Object.values(result.reached).every((reached) => reached) ? 0 : 1;
+  });
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  say(error instanceof Error ? error.message : String(error));
+  process.exitCode = 2;
+}
