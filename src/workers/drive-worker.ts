@@ -17,6 +17,8 @@ import { EventSleeper } from "./sleep.ts";
 
 const CONFIRM_EVERY_BYTES = 32 * 1024 * 1024;
 
+const SERVED_WHILE_HUNG: ReadonlySet<DriveOrder["kind"]> = new Set(["eject", "arm", "clearFaults", "faults"]);
+
 export function runDriveWorker(start: DriveStart, tell: (notice: WorkerNotice) => void): void {
   new DriveWorker(start, tell).run();
 }
@@ -28,6 +30,8 @@ class DriveWorker {
   private readonly caches: (CacheReader | null)[];
   private readonly transport: FileTransport;
   private readonly drive: TapeDrive;
+  /** Orders that came while the drive hung. */
+  private readonly deferred: Order<DriveOrder>[] = [];
   private follower: Follower | null = null;
   private device: DeviceMemory | null = null;
   private deviceIndex = -1;
@@ -48,6 +52,7 @@ class DriveWorker {
       paceBytesPerSecond: transport.paceBytesPerSecond,
       ...(transport.paceBytesPerSecond > 0 ? { bufferBytes: transport.bufferBytes } : {}),
       latencies: transport.latencies,
+      whileHung: () => this.serveWhileHung(),
     });
     for (const text of transport.faults) this.arm(text);
     this.drive = new TapeDrive(this.transport);
@@ -56,11 +61,25 @@ class DriveWorker {
   run(): never {
     this.tell({ kind: "started", facts: null });
     for (;;) {
-      for (let order = this.mailbox.receive(); order !== null; order = this.mailbox.receive()) {
-        const request = order as Order<DriveOrder>;
-        this.tell({ kind: "reply", orderId: request.orderId, result: this.carryOut(request) });
-      }
+      for (let order = this.nextOrder(); order !== null; order = this.nextOrder()) this.answer(order);
       this.follow();
+    }
+  }
+
+  private nextOrder(): Order<DriveOrder> | null {
+    return this.deferred.shift() ?? (this.mailbox.receive() as Order<DriveOrder> | null);
+  }
+
+  private answer(order: Order<DriveOrder>): void {
+    this.tell({ kind: "reply", orderId: order.orderId, result: this.carryOut(order) });
+  }
+
+  /** Inside a call that does not return: the robot may still take the cartridge, an operator end the hang; all else waits. */
+  private serveWhileHung(): void {
+    for (let order = this.mailbox.receive(); order !== null; order = this.mailbox.receive()) {
+      const request = order as Order<DriveOrder>;
+      if (SERVED_WHILE_HUNG.has(request.kind)) this.answer(request);
+      else this.deferred.push(request);
     }
   }
 
