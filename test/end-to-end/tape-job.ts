@@ -42,6 +42,8 @@ export class TapeJob {
   /** Answers that were neither GOOD nor early warning. */
   readonly errors: HostOutcome[] = [];
   busy = 0;
+  /** false: a command that is told BUSY is given up, and leaves no trace. */
+  waitsWhenBusy = true;
   private pieceNext = 0;
 
   constructor(
@@ -105,6 +107,7 @@ export class TapeJob {
         return false;
       }
       this.busy++;
+      if (!this.waitsWhenBusy) return false;
       Bun.sleepSync(BUSY_WAIT_MS);
     }
   }
