@@ -75,9 +75,14 @@ export class MailboxReceiver {
     libc.read(this.memory.eventfd, this.counterAddress, 8);
   }
 
+  /** An order has come. */
+  get waiting(): boolean {
+    return Atomics.load(this.words, SENT) !== Atomics.load(this.words, READ);
+  }
+
   /** The next order, or null. */
   receive(): unknown {
-    if (Atomics.load(this.words, SENT) === Atomics.load(this.words, READ)) return null;
+    if (!this.waiting) return null;
     const text = new TextDecoder().decode(this.bytes.slice(0, this.words[LENGTH]));
     Atomics.add(this.words, READ, 1);
     return JSON.parse(text);

@@ -91,7 +91,8 @@ class DriveWorker {
       this.mailbox.clearSignal();
       return;
     }
-    for (let n = 0; n < 64; n++) {
+    // A slow drive takes seconds for some entries: orders do not wait for them.
+    for (let n = 0; n < 64 && !this.mailbox.waiting; n++) {
       const step = follower.step();
       if (follower.caughtUp) {
         follower.caughtUp = false;
