@@ -98,6 +98,12 @@ export class DeviceDesk {
     });
   }
 
+  /** Resolves when the device streams, however long it is halted before. */
+  async streams(): Promise<void> {
+    while (this.state.name !== "Streaming")
+      await new Promise<void>((resolve) => this.streaming.push(resolve));
+  }
+
   dispatch(event: DirectorEvent): void {
     this.queue.push(event);
     if (this.stepping) return;

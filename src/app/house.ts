@@ -3,7 +3,7 @@
  *  Order of a start: drives, library, caches (what did the last run leave?), journals to tape, then the host's door.
  *  No host is let in before what a filemark promised is on tape, or is known to be held in the cache (rule 7). */
 import * as at from "../../wasm/ring/layout.ts";
-import type { DeviceName, DriveId } from "../base/brands.ts";
+import { type Barcode, type DeviceName, type DriveId, isMalformed, parseBarcode } from "../base/brands.ts";
 import type { Clock } from "../base/clock.ts";
 import { logOf } from "../base/log.ts";
 import type { Catalog } from "../catalog/catalog.ts";
@@ -184,12 +184,12 @@ export class House implements RunningServer {
     const { memory } = desk;
     const recovered = desk.cacheFacts?.recovered ?? null;
     const { settings } = desk.parts;
-    const start = recovered?.checkpointJ ?? 0;
+    const start = recovered?.drainJ ?? 0;
     const end = recovered?.endJ ?? 0;
     for (const cursor of [at.RESERVED, at.RECEIVED, at.CACHED, at.DURABLE]) memory.set(cursor, end);
     for (const cursor of [at.TAKEN, at.ON_TAPE, at.CHECKPOINT]) memory.set(cursor, start);
-    memory.set(at.ON_TAPE_POSITION, recovered?.checkpointPosition ?? 0);
-    memory.set(at.ON_TAPE_SEQUENCE, recovered?.checkpointSequence ?? 0);
+    memory.set(at.ON_TAPE_POSITION, recovered?.drainPosition ?? 0);
+    memory.set(at.ON_TAPE_SEQUENCE, recovered?.drainSequence ?? 0);
     memory.set(at.SEQUENCE, recovered?.sequence ?? 0);
     memory.setWord(at.FOLLOWER, at.FOLLOWER_DISK);
 
@@ -197,23 +197,26 @@ export class House implements RunningServer {
     const inDrive = drive === null ? null : (this.stock.robot.drive(drive)?.barcode ?? null);
     const identity = recovered === null ? null : identityOf(recovered.identity);
     if (drive !== null) this.stock.couple(settings.name, drive);
-    // The journal belongs to the cartridge that its checkpoint names, wherever that one is now.
+    // The journal belongs to the cartridge that its checkpoint names, wherever that one is now. With nothing owed it comes
+    // to the device's drive all the same where it lies in one that failed, or in the spare of a switch that broke off.
     const owed = end > start && identity !== null;
-    const cartridge = owed
-      ? this.stock.robot.inventory().cartridges.find((c) => c.barcode === identity.barcode)
-      : null;
-    const cartridgeIn =
-      this.stock.robot.inventory().drives.find((d) => d.barcode === cartridge?.barcode)?.id ?? null;
+    const cartridgeIn = identity === null ? null : this.stock.driveWith(identity.barcode);
+    const stranded =
+      !owed && cartridgeIn !== null && cartridgeIn !== drive && !this.isOfAnother(settings, cartridgeIn);
+    const cartridge = owed || stranded ? (identity?.barcode ?? null) : null;
     if (identity !== null)
       desk.cartridge = { ...emptyCartridge, serial: identity.serial, barcode: identity.barcode };
-    desk.draining = owed;
+    desk.draining = cartridge !== null;
     const first = begin(
       { device: settings.name, noSpare: settings.noSpare, recovery: this.recoverySettings(settings) },
       {
         drive,
-        cartridge: cartridge?.barcode ?? null,
+        cartridge,
         cartridgeIn,
-        marks: owed ? { received: end, cached: end, onTape: start } : { received: 0, cached: 0, onTape: 0 },
+        marks:
+          cartridge !== null
+            ? { received: end, cached: end, onTape: owed ? start : end }
+            : { received: 0, cached: 0, onTape: 0 },
         protected: memory.cacheActive,
       },
       this.clock.nowMs(),
@@ -224,13 +227,29 @@ export class House implements RunningServer {
       );
     desk.adopt(first.state, first.effects);
     const streams = await desk.settled();
-    desk.draining = false;
     if (!streams) {
       this.notes.push(`${settings.name} is halted: ${desk.state.name === "Halted" ? desk.state.text : ""}`);
+      void this.beginLater(desk, recovered);
       return;
     }
     await this.openJournal(desk, recovered);
     if (inDrive === null && desk.state.cartridge === null) memory.setWord(at.FOLLOWER, at.FOLLOWER_RING);
+  }
+
+  /** What the last run left could not be written to tape; after the operator's retry it was. */
+  private async beginLater(desk: DeviceDesk, recovered: CacheFacts["recovered"]): Promise<void> {
+    await desk.streams();
+    await this.openJournal(desk, recovered);
+    if (!(await this.moves.take(desk, true)))
+      log.warning(`${desk.name}: no cartridge is in its drive; restart to go on`);
+  }
+
+  /** Does the drive stand behind another device? */
+  private isOfAnother(settings: DeviceSettings, drive: DriveId): boolean {
+    return this.settings.devices.some((other) => {
+      if (other.name === settings.name) return false;
+      return (this.stock.coupledBefore(other.name) ?? other.drive) === drive;
+    });
   }
 
   /** Everything before is on tape: the journal goes on behind every offset that the last run can have used. */
@@ -239,6 +258,7 @@ export class House implements RunningServer {
     const ringBytes = memory.ringBytes;
     const resumeJ = recovered === null ? 0 : (Math.floor(recovered.resumeJ / ringBytes) + 2) * ringBytes;
     const sequence = recovered?.resumeSequence ?? 0;
+    desk.draining = false;
     if (desk.drive !== null) await this.stock.worker(desk.drive).order({ kind: "unfollow" });
     for (const cursor of [at.RESERVED, at.RECEIVED, at.CACHED, at.DURABLE, at.TAKEN])
       memory.set(cursor, resumeJ);
@@ -492,11 +512,11 @@ const emptyCartridge = {
   senseHex: "",
 } as const;
 
-function identityOf(json: string): { barcode: string; serial: string; image: number } | null {
+function identityOf(json: string): { barcode: Barcode; serial: string } | null {
   try {
-    const identity = JSON.parse(json) as { barcode?: string; serial?: string; image?: number };
-    if (identity.barcode === undefined) return null;
-    return { barcode: identity.barcode, serial: identity.serial ?? "", image: identity.image ?? 0 };
+    const identity = JSON.parse(json) as { barcode?: string; serial?: string };
+    const barcode = parseBarcode(identity.barcode ?? "");
+    return isMalformed(barcode) ? null : { barcode, serial: identity.serial ?? "" };
   } catch {
     return null;
   }

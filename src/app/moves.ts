@@ -30,7 +30,7 @@ export class Moves {
       if (from !== null) await this.take(from, false);
       return senseOf(outcome);
     }
-    if (from !== null) this.forget(from);
+    if (from !== null) await this.forget(from);
     if (to !== null && !(await this.take(to, false))) return { key: 0x4, asc: 0x53, ascq: 0x00 };
     return null;
   }
@@ -82,15 +82,19 @@ export class Moves {
     await desk.parts.cacheWorker?.order({ kind: "identity", json: identity });
   }
 
+  /** All of it is on tape, and the checkpoint says so before the cartridge goes: after a crash nobody fetches it back to
+   *  write the same again. */
   private async release(desk: DeviceDesk): Promise<void> {
     if (desk.drive !== null) await this.stock.worker(desk.drive).order({ kind: "unfollow" }, LOAD_WITHIN_MS);
     await desk.parts.front()?.order({ kind: "unload", device: desk.index });
+    await desk.parts.cacheWorker?.order({ kind: "checkpoint" });
   }
 
-  private forget(desk: DeviceDesk): void {
+  private async forget(desk: DeviceDesk): Promise<void> {
     log.info(`${desk.name}: ${desk.state.cartridge ?? "cartridge"} unloaded, all of it on tape`);
     desk.cartridge = null;
     desk.dispatch({ kind: "cartridgeChanged", cartridge: null });
+    await desk.parts.cacheWorker?.order({ kind: "identity", json: "{}" });
   }
 }
 

@@ -9,6 +9,10 @@
  *      - resumeJ is the next stripe's start: the torn stripe is not written again in its lap (rule 9);
  *      - resumeSequence leaves out every number that entries beyond the gap, still on disk, could bear: none of them
  *        can ever continue the new chain.
+ *
+ *  What is drained begins at `drain`, not at the checkpoint: where the host went back and wrote anew, what it wrote before is
+ *  gone from the tape (or must go), and so may be blocks that lie before it. The tape holds everything below the lowest
+ *  position written since the checkpoint, and nothing more is certain: draining begins at the last entry written there.
  */
 import {
   ENTRY_ALIGN,
@@ -30,6 +34,7 @@ import {
   ENTRY_ON_TAPE_AT,
   ENTRY_POSITION_AT,
   ENTRY_SEQUENCE_AT,
+  KIND_PAD,
 } from "../../wasm/ring/layout.ts";
 import type { JournalReader } from "./reader.ts";
 
@@ -69,11 +74,14 @@ export interface RecoveryEnd {
   /** "noEntry", "wrongOffset", "wrongSequence": an ordinary end; "bad...": an entry was torn or damaged. */
   readonly reason: GapReason;
   readonly entries: number;
-  /** Members whose strips were wrong somewhere. Where it is one, take it out (`failMember`) before draining: whoever
+  /** Members whose strips were wrong before the last call that can have been torn. Where it is one, take it out (`failMember`) before draining: whoever
    *  reads the journal then goes by parity. */
   readonly suspects: readonly number[];
   readonly resumeJ: number;
   readonly resumeSequence: number;
+  /** From here on the journal is to be carried out on tape; below `position` (null: nothing is to be written) the tape is
+   *  as it must be. */
+  readonly drain: { readonly J: number; readonly sequence: number; readonly position: number | null };
 }
 
 /** Where an entry is read to while it is checked; it lies there while the consumer holds it (header first). */
@@ -95,14 +103,16 @@ const NOBODY = -1;
 
 export function* recoverJournal(options: RecoveryOptions): Generator<RecoveredEntry, RecoveryEnd, void> {
   const { reader, from } = options;
-  const { stripeBytes, cacheBytes, members, parityStrips } = reader.geometry;
+  const { stripeBytes, cacheBytes, members, parityStrips, stripesMax } = reader.geometry;
   const walk = new EntryCheck(options);
   const startJ = from?.J ?? 0;
   let J = startJ;
   let sequence = from?.sequence ?? 0;
   let entries = 0;
-  const suspects = new Set<number>();
+  /** By member: the first entry that had to be seen through. */
+  const seen = new Map<number, number>();
   let reason: GapReason = "lapEnd";
+  let drain: { J: number; sequence: number; position: number | null } = { J, sequence, position: null };
   while (J - startJ < cacheBytes) {
     let seenThrough = NOBODY;
     let fault = walk.check(J, sequence, NOBODY);
@@ -115,8 +125,12 @@ export function* recoverJournal(options: RecoveryOptions): Generator<RecoveredEn
       reason = firstFault ?? fault;
       break;
     }
-    if (seenThrough !== NOBODY) suspects.add(seenThrough);
+    if (seenThrough !== NOBODY && !seen.has(seenThrough)) seen.set(seenThrough, J);
     const entry = walk.entry(J, sequence, seenThrough);
+    if (entry.kind !== KIND_PAD && entry.count > 0) {
+      if (drain.position === null) drain = { ...drain, position: entry.position };
+      else if (entry.position <= drain.position) drain = { J, sequence, position: entry.position };
+    }
     yield entry;
     entries++;
     J += entry.entryBytes;
@@ -124,7 +138,10 @@ export function* recoverJournal(options: RecoveryOptions): Generator<RecoveredEn
   }
   const resumeJ = Math.ceil(J / stripeBytes) * stripeBytes;
   const resumeSequence = sequence + cacheBytes / ENTRY_HEADER_BYTES;
-  return { endJ: J, sequence, reason, entries, suspects: [...suspects], resumeJ, resumeSequence };
+  // What the crash interrupted was one call, written to one member after the other: no disk's fault.
+  const lastCallJ = resumeJ - stripesMax * stripeBytes;
+  const suspects = [...seen].filter(([, firstJ]) => firstJ < lastCallJ).map(([member]) => member);
+  return { endJ: J, sequence, reason, entries, suspects, resumeJ, resumeSequence, drain };
 }
 
 class EntryCheck {

@@ -68,8 +68,9 @@ export class CacheWriter {
     const { cacheBytes } = options.array.geometry;
     this.#checkpointEveryBytes = Math.min(CHECKPOINT_EVERY_BYTES, cacheBytes / 8);
     const checkpointJ = options.array.readCheckpoint()?.J ?? startJ;
-    assert(startJ - checkpointJ <= cacheBytes, "the head stands past what the checkpoint protects");
-    if (options.array.state !== "lost") options.array.startAt(startJ);
+    const lost = options.array.state === "lost";
+    assert(lost || startJ - checkpointJ <= cacheBytes, "the head stands past what the checkpoint protects");
+    if (!lost) options.array.startAt(startJ);
     this.#cursors.set(CACHED, startJ);
     this.#cursors.set(DURABLE, startJ);
     this.#cursors.set(CHECKPOINT, checkpointJ);

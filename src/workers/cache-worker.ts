@@ -50,6 +50,8 @@ export function runCacheWorker(start: CacheStart, tell: (notice: WorkerNotice) =
       let result: unknown = null;
       switch (request.kind) {
         case "resume":
+          // All before is on tape; the head is to stand further on than the old checkpoint would protect.
+          array.writeCheckpoint({ J: request.J, sequence: request.sequence, image: 0, position: 0 });
           writer = new CacheWriter(
             {
               array,
@@ -92,6 +94,10 @@ export function runCacheWorker(start: CacheStart, tell: (notice: WorkerNotice) =
       mailbox.clearSignal();
       continue;
     }
+    if (cutIsAwaited(device, array)) {
+      writer.checkpointNow();
+      device.wakeDrive();
+    }
     const step = writer.step();
     if (step === "worked") {
       device.wakeFrontIfWanted();
@@ -104,11 +110,18 @@ export function runCacheWorker(start: CacheStart, tell: (notice: WorkerNotice) =
     device.setWord(at.CACHE_SLEEPS, 1);
     const again =
       device.get(at.RECEIVED) >= step.waitFor || device.get(at.WANT_DURABLE) > device.get(at.DURABLE);
-    if (!again) sleeper.sleep(step.waitFor === Number.POSITIVE_INFINITY ? 10 : IDLE_MS);
+    if (cutIsAwaited(device, array)) sleeper.sleep(0);
+    else if (!again) sleeper.sleep(step.waitFor === Number.POSITIVE_INFINITY ? 10 : IDLE_MS);
     else if (device.get(at.RECEIVED) < step.waitFor) sleeper.sleep(1); // a barrier whose stripe is not filled up yet
     device.setWord(at.CACHE_SLEEPS, 0);
     mailbox.clearSignal();
   }
+}
+
+/** The drive's Worker is about to cut the tape where it stands, once a checkpoint lies there. */
+function cutIsAwaited(device: DeviceMemory, array: CacheArray): boolean {
+  const wanted = device.get(at.WANT_CHECKPOINT);
+  return array.state !== "lost" && wanted > device.get(at.CHECKPOINT) && wanted <= device.get(at.ON_TAPE);
 }
 
 const CHECKPOINT_TRIES = 1000;
@@ -183,9 +196,9 @@ function recover(device: DeviceMemory, array: CacheArray): CacheFacts["recovered
   if (suspect !== undefined && end.suspects.length === 1)
     array.failMember(suspect, "held wrong bytes at the start");
   return {
-    checkpointJ: checkpoint.J,
-    checkpointPosition: checkpoint.position,
-    checkpointSequence: checkpoint.sequence,
+    drainJ: end.drain.J,
+    drainPosition: end.drain.position ?? checkpoint.position,
+    drainSequence: end.drain.sequence,
     identity: checkpoint.identity,
     endJ: end.endJ,
     sequence: end.sequence,

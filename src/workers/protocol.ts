@@ -145,9 +145,10 @@ export interface CacheFacts {
   readonly members: readonly { readonly path: string; readonly state: "good" | "lost" }[];
   /** The journal that is not on tape by the last checkpoint's word. */
   readonly recovered: {
-    readonly checkpointJ: number;
-    readonly checkpointPosition: number;
-    readonly checkpointSequence: number;
+    /** From here on it is to be carried out on tape. */
+    readonly drainJ: number;
+    readonly drainPosition: number;
+    readonly drainSequence: number;
     readonly identity: string;
     readonly endJ: number;
     readonly sequence: number;

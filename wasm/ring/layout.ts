@@ -104,7 +104,9 @@ export const OWED: i32 = 67968;
 export const ON_TAPE_SEQUENCE: i32 = 68032;
 /** Front: image that new entries belong to (i64). */
 export const IMAGE: i32 = 68096;
-export const CONTROL_END: i32 = 68160;
+/** Drive Worker: it may not cut the tape before CHECKPOINT has come here (i64). */
+export const WANT_CHECKPOINT: i32 = 68160;
+export const CONTROL_END: i32 = 68224;
 
 export const FOLLOWER_NONE: i32 = 0;
 export const FOLLOWER_RING: i32 = 1;

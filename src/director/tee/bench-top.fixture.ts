@@ -184,11 +184,19 @@ export class BenchTop implements TaskOwner {
   runDrive(): void {
     for (let n = 0; n < 10_000; n++) {
       const step = this.follower.step();
-      if (step === "worked") continue;
+      if (step === "worked" || this.grantCheckpoint()) continue;
       if (step === "failed" || n > 0) break;
       this.clock.advance(50);
     }
     this.tee.advance();
+  }
+
+  /** The cache Worker writes the checkpoint that a cut waits for. */
+  private grantCheckpoint(): boolean {
+    const wanted = this.device.get(at.WANT_CHECKPOINT);
+    if (wanted <= this.device.get(at.CHECKPOINT)) return false;
+    this.device.set(at.CHECKPOINT, wanted);
+    return true;
   }
 
   /** The cache Worker has written, and made durable, every whole stripe. */

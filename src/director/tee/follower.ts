@@ -5,10 +5,12 @@
  *      synchronising WRITE FILEMARKS.
  *  (2) Entries are carried out in order, each at the position that it names; a write is never repeated.
  *  (3) Behind an error nothing more is carried out: the director decides (607).
- *  (4) An order of the host is carried out when everything received before it was, and was confirmed. */
+ *  (4) An order of the host is carried out when everything received before it was, and was confirmed.
+ *  (5) The tape is cut (a write after a movement, an erase) only when a checkpoint lies there: a journal that was walked
+ *      from before the cut, and breaks off before it, would ask for blocks that the tape no longer has. */
 import * as at from "../../../wasm/ring/layout.ts";
 import type { DriveOutcome, TapeDrive } from "../../device/tape-drive.ts";
-import { READ_6 } from "../../scsi/opcodes.ts";
+import { ERASE_6, READ_6 } from "../../scsi/opcodes.ts";
 import type { DeviceMemory } from "./device-memory.ts";
 import { type CacheReadPort, type EntryView, JournalReader } from "./journal-reader.ts";
 import { OrderMailbox } from "./order.ts";
@@ -46,6 +48,7 @@ export function setOnTape(device: DeviceMemory, J: number, position: number, seq
 const UNCONFIRMED_MAX = 16384;
 const IDLE_CONFIRM_MS = 20;
 const INVALID_POSITION_SYNC_MS = 500;
+const WOKEN_MS = 1000;
 
 export class Follower {
   failure: FollowFailure | null = null;
@@ -55,6 +58,7 @@ export class Follower {
 
   private readonly orders: OrderMailbox;
   private J: number;
+  private readonly writesFromJ: number;
   /** Where the drive stands; -1: not known. */
   private position: number;
   private readonly endJ = new Float64Array(UNCONFIRMED_MAX);
@@ -66,6 +70,9 @@ export class Follower {
   private bytesSinceConfirm = 0;
   private idleSinceMs = -1;
   private positionUsable = true;
+  /** What is written next may cut the tape. */
+  private mayCut = true;
+  private waitsForCheckpoint = false;
 
   constructor(
     private readonly device: DeviceMemory,
@@ -76,7 +83,11 @@ export class Follower {
   ) {
     this.reader = new JournalReader(device, cache);
     this.orders = new OrderMailbox(device);
-    this.J = start.fromJ;
+    this.writesFromJ = start.fromJ;
+    // What was compared and found on the medium is gone through once more, unwritten: so ON_TAPE comes to its end with the
+    // sequence number that belongs there, even where nothing follows.
+    const onTape = device.get(at.ON_TAPE);
+    this.J = this.takesFromDisk && onTape < start.fromJ ? onTape : start.fromJ;
     this.position = start.position;
     device.set(at.DRIVE_POSITION, Math.max(0, start.position));
     if (device.word(at.FOLLOWER) === at.FOLLOWER_RING) device.set(at.TAKEN, this.J);
@@ -84,7 +95,7 @@ export class Follower {
 
   /** J up to which a sleeping Worker has nothing to do. */
   get waitsFor(): number {
-    return this.J;
+    return this.waitsForCheckpoint ? Number.MAX_SAFE_INTEGER : this.J;
   }
 
   get takesFromDisk(): boolean {
@@ -93,6 +104,7 @@ export class Follower {
 
   /** Milliseconds after which it wants to look again though nobody wakes it. */
   get waitsMs(): number {
+    if (this.waitsForCheckpoint) return WOKEN_MS;
     if (this.takesFromDisk) return 5;
     return this.unconfirmed > 0 ? IDLE_CONFIRM_MS : 1000;
   }
@@ -128,8 +140,9 @@ export class Follower {
   /** What lies before the first entry was confirmed or read back: without this a full cache would never free its room. */
   private anchor(sequence: number): void {
     this.anchored = true;
-    if (this.device.get(at.ON_TAPE) <= this.J)
-      setOnTape(this.device, this.J, Math.max(0, this.position), sequence);
+    const { device, J } = this;
+    const position = J < this.writesFromJ ? device.get(at.ON_TAPE_POSITION) : Math.max(0, this.position);
+    if (device.get(at.ON_TAPE) <= J) setOnTape(device, J, position, sequence);
   }
   private anchored = false;
 
@@ -160,6 +173,15 @@ export class Follower {
 
   private carryOut(entry: EntryView): FollowStep {
     const end = entry.J + entry.entryBytes;
+    if (entry.J < this.writesFromJ) {
+      this.take(end);
+      return "worked";
+    }
+    if (entry.kind !== at.KIND_PAD && entry.count > 0) {
+      if (entry.position !== this.position) this.mayCut = true;
+      const outcome = this.allowCut(entry.position, entry.sequence);
+      if (outcome !== "worked") return outcome;
+    }
     if (entry.kind === at.KIND_BLOCK) {
       if (!this.standAt(entry.position)) return "failed";
       this.settings.dataAvailableSince?.(entry.receivedMs);
@@ -194,6 +216,26 @@ export class Follower {
     ) {
       return this.confirm(this.unconfirmed === UNCONFIRMED_MAX);
     }
+    return "worked";
+  }
+
+  /** (5) "worked": the checkpoint lies here, or nothing is to be cut. `sequence`: of the entry at J; -1: ON_TAPE has it. */
+  private allowCut(position: number, sequence: number): FollowStep {
+    const { device, J } = this;
+    this.waitsForCheckpoint = false;
+    if (!this.mayCut) return "worked";
+    // What drains a journal of the last run begins at the run's own last cut (cache/recovery).
+    if (this.settings.draining !== true && device.cacheActive && device.get(at.CHECKPOINT) < J) {
+      if (this.unconfirmed > 0 && this.synchronize() !== "worked") return "failed";
+      if (this.device.get(at.WANT_CHECKPOINT) !== J) {
+        setOnTape(device, J, position, sequence < 0 ? device.get(at.ON_TAPE_SEQUENCE) : sequence);
+        device.set(at.WANT_CHECKPOINT, J);
+      }
+      device.wakeCache();
+      this.waitsForCheckpoint = true;
+      return "idle";
+    }
+    this.mayCut = false;
     return "worked";
   }
 
@@ -311,6 +353,12 @@ export class Follower {
     const { orders, drive, device } = this;
     if (this.unconfirmed > 0 && this.synchronize() !== "worked") return "failed";
     const before = orders.before;
+    if (orders.cdb[0] === ERASE_6) {
+      this.mayCut = true;
+      const allowed = this.allowCut(before, -1);
+      if (allowed !== "worked") return allowed;
+    }
+    this.mayCut = true;
     if (before >= 0 && !this.standAt(before)) return "failed";
     const { blockBytes } = orders;
     if (drive.setBlockLength(blockBytes) !== "good") return this.fail("mode select", "error");
