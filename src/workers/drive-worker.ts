@@ -15,6 +15,8 @@ import { JournalReader, MEDIUM_AT, MEDIUM_BYTES } from "../director/tee/journal-
 import type { CacheSpec, DriveOrder, DriveStart, Order, WorkerNotice } from "./protocol.ts";
 import { EventSleeper } from "./sleep.ts";
 
+/** Of its buffer a paced drive fills so much before its tape starts. */
+const START_PART = 0.25;
 const CONFIRM_EVERY_BYTES = 32 * 1024 * 1024;
 
 const SERVED_WHILE_HUNG: ReadonlySet<DriveOrder["kind"]> = new Set(["eject", "arm", "clearFaults", "faults"]);
@@ -50,7 +52,9 @@ class DriveWorker {
       identity: { vendor: "UNDRSTDY", product: "FILE-DRIVE", revision: "0001", serial: transport.serial },
       clock: driveClock,
       paceBytesPerSecond: transport.paceBytesPerSecond,
-      ...(transport.paceBytesPerSecond > 0 ? { bufferBytes: transport.bufferBytes } : {}),
+      ...(transport.paceBytesPerSecond > 0
+        ? { bufferBytes: transport.bufferBytes, startBytes: transport.bufferBytes * START_PART }
+        : {}),
       latencies: transport.latencies,
       whileHung: () => this.serveWhileHung(),
     });

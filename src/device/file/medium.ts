@@ -47,6 +47,8 @@ export interface FileMediumOptions {
   readonly paceBytesPerSecond?: number;
   /** Default: 32 MiB with a pace, else 0 (a block is on the medium when its WRITE is answered). */
   readonly bufferBytes?: number;
+  /** With a pace: so much is in the buffer before the tape starts. Default: it starts at once. */
+  readonly startBytes?: number;
   readonly latencies?: Partial<DriveLatencies>;
   readonly hash64?: Hash64;
   readonly scratch?: Uint8Array;
@@ -114,6 +116,7 @@ export class FileMedium implements TapePort {
       options.clock,
       pace,
       options.bufferBytes ?? (pace === 0 ? 0 : PACED_BUFFER_BYTES),
+      options.startBytes,
     );
   }
 

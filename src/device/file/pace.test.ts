@@ -95,3 +95,19 @@ test("more records than expected are held in order", () => {
   buffer.discard();
   expect([buffer.records, buffer.bytes]).toEqual([0, 0]);
 });
+
+test("the tape starts when enough is in the buffer, or soon, or when it must", () => {
+  for (const how of ["enough", "soon", "must"] as const) {
+    const clock = new ManualDriveClock(1000);
+    const buffer = new DriveBuffer(clock, 100 * MIB, 10 * MIB, 4 * MIB);
+    put(buffer, 3 * MIB);
+    clock.advance(50);
+    expect(buffer.bytes).toBe(3 * MIB);
+    if (how === "enough") put(buffer, MIB);
+    if (how === "soon") clock.advance(50);
+    const startMs = clock.nowMs();
+    buffer.flush();
+    expect(clock.nowMs() - startMs).toBeCloseTo(how === "enough" ? 40 : 30, 6);
+    expect([buffer.bytes, buffer.idleMs]).toEqual([0, 0]);
+  }
+});

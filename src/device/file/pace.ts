@@ -1,8 +1,9 @@
 /** @module The buffer inside a drive and the tape that runs behind it.
  *
- *  With a pace, the medium takes `paceBytesPerSecond` while there is data in the buffer. A buffer that runs empty stops
- *  the tape: that time is lost for good (no catch-up credit) and counted. Without a pace the medium keeps up, and blocks
- *  stay in the buffer only as far as `bufferBytes` says.
+ *  With a pace, the medium takes `paceBytesPerSecond` while there is data in the buffer. A stream begins as on a real
+ *  drive: the tape starts when `startBytes` are in the buffer, or soon, or when the drive must synchronise. A buffer
+ *  that then runs empty stops the tape: that time is lost for good (no catch-up credit) and counted. Without a pace the
+ *  medium keeps up, and blocks stay in the buffer only as far as `bufferBytes` says.
  *
  *      accepted  |<------- buffer ------->|
  *      ----------+------------------------+--> bytes
@@ -16,9 +17,13 @@ export interface DriveClock {
   sleepMs(durationMs: number): void;
 }
 
+/** A tape that waits for `startBytes` starts after this time all the same. */
+const START_WITHIN_MS = 100;
+
 export class DriveBuffer {
   readonly paceBytesPerSecond: number;
   readonly bufferBytes: number;
+  readonly startBytes: number;
   /** Time in which the tape stood still between the first write and now, for want of data. */
   idleMs = 0;
   /** The part of it in which data was there to be written. */
@@ -29,6 +34,7 @@ export class DriveBuffer {
   readonly #clock: DriveClock;
   #bytesPerMs: number;
   #streaming = false;
+  #startsAtMs = 0;
   #emptyAtMs = 0;
   #acceptedBytes = 0;
   #mediumBytes = 0;
@@ -37,10 +43,11 @@ export class DriveBuffer {
   #head = 0;
   #count = 0;
 
-  constructor(clock: DriveClock, paceBytesPerSecond: number, bufferBytes: number) {
+  constructor(clock: DriveClock, paceBytesPerSecond: number, bufferBytes: number, startBytes = 0) {
     this.#clock = clock;
     this.paceBytesPerSecond = paceBytesPerSecond;
     this.bufferBytes = bufferBytes;
+    this.startBytes = startBytes;
     this.#bytesPerMs = paceBytesPerSecond / 1000;
   }
 
@@ -63,11 +70,23 @@ export class DriveBuffer {
     const nowMs = this.#clock.nowMs();
     if (this.#emptyAtMs <= nowMs) {
       this.#countIdle(nowMs);
-      this.#emptyAtMs = nowMs;
+      this.#startsAtMs = this.#streaming || this.startBytes === 0 ? nowMs : nowMs + START_WITHIN_MS;
+      this.#emptyAtMs = this.#startsAtMs;
     }
     this.#streaming = true;
+    if (this.#startsAtMs > nowMs) {
+      if (this.#acceptedBytes - this.#mediumBytes + bytes <= this.bufferBytes) return;
+      this.#start(nowMs);
+    }
     const fitsAtMs = this.#emptyAtMs + (bytes - this.bufferBytes) / this.#bytesPerMs;
     if (fitsAtMs > nowMs) this.#clock.sleepMs(fitsAtMs - nowMs);
+  }
+
+  /** Moves the start of the tape to now, if it lies ahead. */
+  #start(nowMs: number): void {
+    if (this.#startsAtMs <= nowMs) return;
+    this.#emptyAtMs -= this.#startsAtMs - nowMs;
+    this.#startsAtMs = nowMs;
   }
 
   #countIdle(nowMs: number): void {
@@ -80,8 +99,12 @@ export class DriveBuffer {
 
   /** A record was accepted. */
   put(bytes: number): void {
-    if (this.#bytesPerMs !== 0) this.#emptyAtMs += bytes / this.#bytesPerMs;
     this.#acceptedBytes += bytes;
+    if (this.#bytesPerMs !== 0) {
+      this.#emptyAtMs += bytes / this.#bytesPerMs;
+      const heldBytes = this.#acceptedBytes - this.#mediumBytes;
+      if (heldBytes >= this.startBytes) this.#start(this.#clock.nowMs());
+    }
     if (this.#bytesPerMs === 0 && this.bufferBytes === 0) {
       this.#mediumBytes = this.#acceptedBytes;
       return;
@@ -124,6 +147,7 @@ export class DriveBuffer {
   flush(): void {
     if (this.#bytesPerMs !== 0) {
       const nowMs = this.#clock.nowMs();
+      this.#start(nowMs);
       if (this.#emptyAtMs > nowMs) this.#clock.sleepMs(this.#emptyAtMs - nowMs);
     }
     this.#settle();
