@@ -6,6 +6,18 @@ import { putU16, putU24, putU32, putU64 } from "./bytes.ts";
 import * as op from "./opcodes.ts";
 
 export const CDB_BYTES_MAX = 16;
+const MODE_LIST_6_BYTES = 12;
+
+/** A buffer for the builders, and views of it cut to every length, made once:
+ *  `cdb.cut(putRewind(cdb.bytes))` is the CDB to send, without an allocation. */
+export class CdbBuffer {
+  readonly bytes = new Uint8Array(CDB_BYTES_MAX);
+  readonly #cuts = Array.from({ length: CDB_BYTES_MAX + 1 }, (_, bytes) => this.bytes.subarray(0, bytes));
+
+  cut(bytes: number): Uint8Array {
+    return this.#cuts[bytes] ?? this.bytes;
+  }
+}
 
 function begin(cdb: Uint8Array, opcode: number): number {
   cdb.fill(0, 0, CDB_BYTES_MAX);
@@ -86,6 +98,22 @@ export function putModeSelect10(cdb: Uint8Array, listBytes: number): number {
   cdb[1] = 0x10; // PF
   putU16(cdb, 7, listBytes);
   return bytes;
+}
+
+/** The parameter list of MODE SELECT(6) that sets the block length and no page; returns its length.
+ *  `deviceSpecific`: buffered mode and speed (SSC-5). `blockBytes` 0: variable mode. */
+export function putModeList6(
+  list: Uint8Array,
+  deviceSpecific: number,
+  densityCode: number,
+  blockBytes: number,
+): number {
+  list.fill(0, 0, MODE_LIST_6_BYTES);
+  list[2] = deviceSpecific;
+  list[3] = 8; // one block descriptor
+  list[4] = densityCode;
+  putU24(list, 9, blockBytes);
+  return MODE_LIST_6_BYTES;
 }
 
 /** Cumulative values (page control 01b). */

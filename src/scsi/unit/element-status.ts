@@ -16,6 +16,8 @@ export const ELEMENT_STORAGE = 2;
 export const ELEMENT_IMPORT_EXPORT = 3;
 export const ELEMENT_TRANSFER = 4;
 
+/** Without volume tag and designators. */
+const DESCRIPTOR_BYTES = 12;
 const VOLUME_TAG_BYTES = 36;
 const VOLUME_IDENTIFIER_BYTES = 32;
 
@@ -149,7 +151,8 @@ export interface ElementStatusReport {
 export function parseElementStatus(reply: Uint8Array): ElementStatusReport | null {
   if (reply.length < 8) return null;
   const wholeBytes = 8 + u24(reply, 5);
-  const end = Math.min(reply.length, wholeBytes);
+  // The header's count is told as it is; what belongs to a page its own count says.
+  const end = reply.length;
   const elements: ElementStatus[] = [];
   let at = 8;
   while (at + 8 <= end) {
@@ -157,14 +160,20 @@ export function parseElementStatus(reply: Uint8Array): ElementStatusReport | nul
     const hasTags = (u8(reply, at + 1) & 0x80) !== 0;
     const hasAlternateTags = (u8(reply, at + 1) & 0x40) !== 0;
     const descriptorBytes = u16(reply, at + 2);
-    const stop = Math.min(end, at + 8 + u24(reply, at + 5));
-    if (descriptorBytes < 12) return { wholeBytes, elements };
-    for (let next = at + 8; next + descriptorBytes <= stop; next += descriptorBytes) {
+    if (descriptorBytes < DESCRIPTOR_BYTES) return { wholeBytes, elements };
+    // tgtd cuts its report 8 bytes short: of the last descriptor, what it is read for is enough.
+    const neededBytes = Math.min(descriptorBytes, DESCRIPTOR_BYTES + (hasTags ? VOLUME_IDENTIFIER_BYTES : 0));
+    const pageEnd = at + 8 + u24(reply, at + 5);
+    for (
+      let next = at + 8;
+      next + descriptorBytes <= pageEnd && next + neededBytes <= end;
+      next += descriptorBytes
+    ) {
       elements.push(
         parseDescriptor(reply.subarray(next, next + descriptorBytes), type, hasTags, hasAlternateTags),
       );
     }
-    at += 8 + u24(reply, at + 5);
+    at = pageEnd;
   }
   return { wholeBytes, elements };
 }
