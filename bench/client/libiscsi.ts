@@ -5,14 +5,14 @@
  *  (2) Data lies at native addresses; nothing is copied.
  *  (3) One thread only. `execute` blocks it; `CommandQueue` (queue.ts) keeps several commands outstanding. */
 import { type Pointer, ptr, read } from "bun:ffi";
+import type { CommandReply, DataDirection } from "../../src/base/command-reply.ts";
 import {
-  type CommandOutcome,
   DIGEST_NONE,
   ISCSI_DATA_BYTES,
   type Libiscsi,
   loadLibiscsi,
   nonNull,
-  readOutcome,
+  readReply,
   SESSION_DISCOVERY,
   SESSION_NORMAL,
   TRANSFER_IN,
@@ -20,7 +20,7 @@ import {
   TRANSFER_OUT,
 } from "./library.ts";
 
-export { CommandOutcome, libiscsiObstacle } from "./library.ts";
+export { libiscsiObstacle } from "./library.ts";
 
 const INITIATOR_NAME = "iqn.2026-01.test:libiscsi";
 /** As long as Linux's tape driver waits for an ordinary command. */
@@ -34,8 +34,6 @@ export interface SessionOptions {
   /** After this long without an answer a command ends as not reached; rounded up to seconds. */
   readonly timeoutMs?: number;
 }
-
-export type Direction = "none" | "in" | "out";
 
 export class LibiscsiSession {
   readonly #library: Libiscsi;
@@ -69,11 +67,11 @@ export class LibiscsiSession {
   execute(
     lun: number,
     cdb: Uint8Array,
-    direction: Direction,
+    direction: DataDirection,
     dataAddress: number,
     dataBytes: number,
     _timeoutMs: number,
-    outcome: CommandOutcome,
+    reply: CommandReply,
   ): void {
     const { c, layout } = this.#library;
     const context = this.#open();
@@ -81,20 +79,18 @@ export class LibiscsiSession {
     const data = this.describeData(direction, dataAddress, dataBytes);
     const result = c.iscsi_scsi_command_sync(context, lun, task, data);
     if (result === null) {
-      outcome.reached = false;
-      outcome.cause = `libiscsi: ${lastError(this.#library, context)}`;
-      outcome.status = outcome.senseBytes = outcome.transferredBytes = 0;
+      reply.lose(`libiscsi: ${lastError(this.#library, context)}`);
       // The task is freed by the library here; the session is not to be used again.
       return;
     }
     const answered = nonNull(result, "a task");
-    readOutcome(layout, answered, read.i32(answered, layout.status), dataBytes, outcome);
-    if (!outcome.reached) outcome.cause += ` (${lastError(this.#library, context)})`;
+    readReply(layout, answered, read.i32(answered, layout.status), dataBytes, reply);
+    if (!reply.reached) reply.cause += ` (${lastError(this.#library, context)})`;
     c.scsi_free_scsi_task(answered);
   }
 
   /** A task of the library for this CDB, its data-in already placed. */
-  createTask(cdb: Uint8Array, direction: Direction, dataAddress: number, dataBytes: number): Pointer {
+  createTask(cdb: Uint8Array, direction: DataDirection, dataAddress: number, dataBytes: number): Pointer {
     const { c } = this.#library;
     this.#cdb.set(cdb);
     const transfer = dataBytes === 0 || direction === "none" ? TRANSFER_NONE : transferCode(direction);
@@ -105,7 +101,7 @@ export class LibiscsiSession {
   }
 
   /** Data-out for a command; the library copies the description, never the data. */
-  describeData(direction: Direction, dataAddress: number, dataBytes: number): Pointer | null {
+  describeData(direction: DataDirection, dataAddress: number, dataBytes: number): Pointer | null {
     if (direction !== "out" || dataBytes === 0) return null;
     this.#data.setUint32(0, dataBytes, true);
     this.#data.setUint32(4, 0, true);
@@ -182,7 +178,7 @@ export function lastError({ c }: Libiscsi, context: Pointer): string {
   return c.iscsi_get_error(context)?.toString() ?? "";
 }
 
-function transferCode(direction: Direction): number {
+function transferCode(direction: DataDirection): number {
   return direction === "in" ? TRANSFER_IN : TRANSFER_OUT;
 }
 

@@ -4,6 +4,7 @@
  *  the same hands that wrote it. Newer versions of the library shift everything behind the sense by 8 bytes: the
  *  layout is found out at start-up, never assumed. */
 import { dlopen, FFIType, type Pointer, ptr, read, toArrayBuffer } from "bun:ffi";
+import type { CommandReply } from "../../src/base/command-reply.ts";
 
 const { i32, u32, cstring, u64_fast, void: nothing } = FFIType;
 const pointer = FFIType.ptr;
@@ -136,40 +137,24 @@ function findLayout(c: Library): TaskLayout {
   };
 }
 
-/** What came back for one command; one object is used again and again. */
-export class CommandOutcome {
-  /** false: libiscsi lost the session or gave up waiting: carried out or not, nobody knows; `cause` says more. */
-  reached = true;
-  cause = "";
-  status = 0;
-  readonly sense = new Uint8Array(252);
-  senseBytes = 0;
-  /** Bytes of the expected transfer that were not moved (underflow). */
-  residualBytes = 0;
-  transferredBytes = 0;
-}
-
-/** Takes status, residual and sense out of a task that has ended. */
-export function readOutcome(
+/** Takes status, residual and sense out of a task that has ended. Not reached: libiscsi lost the session or gave up
+ *  waiting; carried out or not, nobody knows. */
+export function readReply(
   layout: TaskLayout,
   task: Pointer,
   status: number,
   expectedBytes: number,
-  outcome: CommandOutcome,
+  reply: CommandReply,
 ): void {
-  outcome.senseBytes = 0;
-  outcome.reached = status < STATUS_OWN;
-  outcome.status = outcome.reached ? status : 0;
-  outcome.residualBytes = 0;
-  outcome.transferredBytes = 0;
-  if (!outcome.reached) {
-    outcome.cause = status === STATUS_TIMEOUT ? "no answer in time" : "session lost";
+  reply.clear();
+  if (status >= STATUS_OWN) {
+    reply.lose(status === STATUS_TIMEOUT ? "no answer in time" : "session lost");
     return;
   }
-  if (read.i32(task, layout.residualStatus) === RESIDUAL_UNDERFLOW) {
-    outcome.residualBytes = Math.min(read.u32(task, layout.residual), expectedBytes);
-  }
-  outcome.transferredBytes = expectedBytes - outcome.residualBytes;
+  reply.status = status;
+  const underflow = read.i32(task, layout.residualStatus) === RESIDUAL_UNDERFLOW;
+  const residualBytes = underflow ? Math.min(read.u32(task, layout.residual), expectedBytes) : 0;
+  reply.transferredBytes = expectedBytes - residualBytes;
   if (status === 0) return;
   // The data segment of a CHECK CONDITION: a 2-byte length, then sense as the target sent it.
   const bytes = read.i32(task, layout.dataInBytes);
@@ -177,6 +162,6 @@ export function readOutcome(
   if (address === 0 || bytes < 2) return;
   const segment = new Uint8Array(toArrayBuffer(address as Pointer, 0, bytes));
   const stated = ((segment[0] ?? 0) << 8) | (segment[1] ?? 0);
-  outcome.senseBytes = Math.min(stated, bytes - 2, outcome.sense.length);
-  outcome.sense.set(segment.subarray(2, 2 + outcome.senseBytes));
+  reply.senseBytes = Math.min(stated, bytes - 2, reply.sense.length);
+  reply.sense.set(segment.subarray(2, 2 + reply.senseBytes));
 }

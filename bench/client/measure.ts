@@ -2,15 +2,14 @@
  *
  *  The clock runs from the first WRITE to GOOD of a synchronising WRITE FILEMARKS: what is measured lies on tape. */
 import { ptr } from "bun:ffi";
-import { transfer6, writeFilemarks6 } from "../../src/cli/host/host-cdb.ts";
-import { describeOutcome, outcomeOf } from "../../src/cli/host/host-port.ts";
+import type { CommandReply } from "../../src/base/command-reply.ts";
+import { describeOutcome, isBusy, outcomeOf } from "../../src/cli/host/host-port.ts";
 import { type HostTape, mustBeGood } from "../../src/cli/host/host-tape.ts";
-import type { CommandOutcome, LibiscsiSession } from "./libiscsi.ts";
+import { CdbBuffer, putWrite6, putWriteFilemarks } from "../../src/scsi/cdb.ts";
+import type { LibiscsiSession } from "./libiscsi.ts";
 import type { BlockPattern } from "./pattern.ts";
 import { CommandQueue } from "./queue.ts";
 
-const STATUS_BUSY = 0x08;
-const STATUS_TASK_SET_FULL = 0x28;
 const BUSY_WAIT_MS = 100;
 const SERVE_MS = 1000;
 
@@ -50,7 +49,7 @@ class StreamWriter {
   readonly #queue: CommandQueue;
   readonly #pattern: BlockPattern;
   readonly #stream: Stream;
-  readonly #cdb = new Uint8Array(6);
+  readonly #cdb = new CdbBuffer();
   readonly #result: Written = {
     bytes: 0,
     blocks: 0,
@@ -101,7 +100,7 @@ class StreamWriter {
 
   #submitBlock(number: number): void {
     const { blockBytes } = this.#pattern;
-    const cdb = transfer6(this.#cdb, 0x0a, blockBytes);
+    const cdb = this.#cdb.cut(putWrite6(this.#cdb.bytes, blockBytes));
     this.#queue.submit(this.#stream.lun, cdb, "out", this.#pattern.block(number), blockBytes);
   }
 
@@ -110,7 +109,8 @@ class StreamWriter {
   #filemark(immediate: boolean): void {
     this.#drain();
     while (this.#result.error === "") {
-      this.#queue.submit(this.#stream.lun, writeFilemarks6(this.#cdb, 1, immediate), "none", 0, 0);
+      const cdb = this.#cdb.cut(putWriteFilemarks(this.#cdb.bytes, 1, immediate));
+      this.#queue.submit(this.#stream.lun, cdb, "none", 0, 0);
       while (this.#queue.outstanding > 0) this.#queue.serve(SERVE_MS);
       this.#reap();
       if (!this.#again) break;
@@ -141,20 +141,20 @@ class StreamWriter {
 
   #reap(): void {
     for (let place = this.#queue.reap(); place >= 0; place = this.#queue.reap()) {
-      const outcome = this.#queue.outcomes[place];
+      const reply = this.#queue.replies[place];
       this.#result.longestStallMs = Math.max(this.#result.longestStallMs, this.#queue.waitMs[place] ?? 0);
-      if (outcome !== undefined && (!outcome.reached || outcome.status !== 0)) this.#judge(outcome);
+      if (reply !== undefined && (!reply.reached || reply.status !== 0)) this.#judge(reply);
     }
   }
 
-  #judge(outcome: CommandOutcome): void {
+  #judge(reply: CommandReply): void {
     const result = this.#result;
-    if (outcome.reached && (outcome.status === STATUS_BUSY || outcome.status === STATUS_TASK_SET_FULL)) {
+    if (isBusy(reply)) {
       result.busy++;
       this.#again = this.#stream.depth === 1;
       if (this.#again) return;
     }
-    const said = outcomeOf(outcome, outcome.transferredBytes);
+    const said = outcomeOf(reply, reply.transferredBytes);
     if (said.kind === "checkCondition" && said.sense.key === 0 && said.sense.eom) {
       result.earlyWarning = true;
       return;

@@ -1,18 +1,19 @@
 /** @module Several commands outstanding in one libiscsi session: submit, serve, reap.
  *
- *  `depth` places, each with its own outcome; ONE native callback for all; nothing is allocated a command beyond
+ *  `depth` places, each with its own reply; ONE native callback for all; nothing is allocated a command beyond
  *  the library's own task. Commands go out in the order submitted (CmdSN), answers come in any order. */
 import { FFIType, JSCallback, type Pointer, ptr } from "bun:ffi";
+import { CommandReply, type DataDirection } from "../../src/base/command-reply.ts";
 import { checked, libc } from "../../src/base/ffi.ts";
-import { CommandOutcome, type Direction, type LibiscsiSession, lastError } from "./libiscsi.ts";
-import { readOutcome } from "./library.ts";
+import { type LibiscsiSession, lastError } from "./libiscsi.ts";
+import { readReply } from "./library.ts";
 
 const POLLFD_BYTES = 8;
 
 export class CommandQueue {
   readonly depth: number;
-  /** Outcome of the command that was last at each place. */
-  readonly outcomes: readonly CommandOutcome[];
+  /** Reply to the command that was last at each place. */
+  readonly replies: readonly CommandReply[];
   /** How long each place's last command waited for its answer. */
   readonly waitMs: Float64Array;
   #session: LibiscsiSession;
@@ -29,7 +30,7 @@ export class CommandQueue {
   constructor(session: LibiscsiSession, depth: number) {
     this.#session = session;
     this.depth = depth;
-    this.outcomes = Array.from({ length: depth }, () => new CommandOutcome());
+    this.replies = Array.from({ length: depth }, () => new CommandReply());
     this.waitMs = new Float64Array(depth);
     this.#expectedBytes = new Float64Array(depth);
     this.#submittedMs = new Float64Array(depth);
@@ -56,7 +57,13 @@ export class CommandQueue {
   }
 
   /** Sends a command; returns its place, or -1 when all are taken (reap first). */
-  submit(lun: number, cdb: Uint8Array, direction: Direction, dataAddress: number, dataBytes: number): number {
+  submit(
+    lun: number,
+    cdb: Uint8Array,
+    direction: DataDirection,
+    dataAddress: number,
+    dataBytes: number,
+  ): number {
     const place = this.#free.pop();
     if (place === undefined) return -1;
     const { library, context } = this.#session.native;
@@ -85,7 +92,7 @@ export class CommandQueue {
     }
   }
 
-  /** Takes back a place whose command has ended; -1: none has. Its outcome holds until the place is used again. */
+  /** Takes back a place whose command has ended; -1: none has. Its reply holds until the place is used again. */
   reap(): number {
     const place = this.#done.shift();
     if (place === undefined) return -1;
@@ -99,10 +106,10 @@ export class CommandQueue {
 
   #complete(status: number, place: number): void {
     const task = this.#tasks[place] ?? null;
-    const outcome = this.outcomes[place];
-    if (task === null || outcome === undefined) return;
+    const reply = this.replies[place];
+    if (task === null || reply === undefined) return;
     const { library } = this.#session.native;
-    readOutcome(library.layout, task, status, this.#expectedBytes[place] ?? 0, outcome);
+    readReply(library.layout, task, status, this.#expectedBytes[place] ?? 0, reply);
     this.waitMs[place] = performance.now() - (this.#submittedMs[place] ?? 0);
     library.c.scsi_free_scsi_task(task);
     this.#tasks[place] = null;
@@ -114,12 +121,10 @@ export class CommandQueue {
     if (this.#broken !== "") return;
     this.#broken = cause === "" ? "session lost" : cause;
     for (let place = 0; place < this.depth; place++) {
-      const outcome = this.outcomes[place];
-      if (this.#tasks[place] === null || outcome === undefined) continue;
+      const reply = this.replies[place];
+      if (this.#tasks[place] === null || reply === undefined) continue;
       this.#tasks[place] = null; // the library frees it with its context
-      outcome.reached = false;
-      outcome.cause = this.#broken;
-      outcome.status = outcome.senseBytes = 0;
+      reply.lose(this.#broken);
       this.#done.push(place);
     }
   }

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import type { CommandReply, DataDirection } from "../base/command-reply.ts";
 import { encodeFixedSense, type Sense } from "../scsi/sense.ts";
 import { type DriveOutcome, TapeDrive } from "./tape-drive.ts";
-import type { DataDirection, Transport, TransportReply } from "./transport.ts";
+import type { Transport } from "./transport.ts";
 
 /** What the drive answers: GOOD, a status, sense, or nothing at all. */
 type Answer = "good" | "lost" | number | Sense | Uint8Array;
@@ -19,7 +20,7 @@ class Script implements Transport {
     _address: number,
     bytes: number,
     _timeoutMs: number,
-    reply: TransportReply,
+    reply: CommandReply,
   ): void {
     this.seen.push([...cdb]);
     const answer = this.answers.shift() ?? "good";

@@ -6,6 +6,7 @@
  *      pass, but report a changed medium; relative ones, READ and WRITE report every unit attention.
  *  (3) After an outcome, `senseKey`, `asc`, `ascq`, `information`, `transferredBytes` tell the rest. */
 import { ptr } from "bun:ffi";
+import { CommandReply, type DataDirection } from "../base/command-reply.ts";
 import * as put from "../scsi/cdb.ts";
 import {
   attributeText,
@@ -29,7 +30,7 @@ import {
   TapePosition,
 } from "../scsi/unit/tape-position.ts";
 import { type DriveOutcome, outcomeOf } from "./outcome.ts";
-import { type DataDirection, type Transport, TransportReply } from "./transport.ts";
+import type { Transport } from "./transport.ts";
 
 export type { DriveOutcome } from "./outcome.ts";
 
@@ -83,11 +84,10 @@ const INQUIRY_BYTES = 96;
 const VPD_BYTES = 252;
 const UNIT_ATTENTIONS_SWALLOWED = 4;
 const ASC_MEDIUM_CHANGED = 0x28;
-const MODE_LIST_BYTES = 12;
 
 export class TapeDrive {
   readonly transport: Transport;
-  readonly reply = new TransportReply();
+  readonly reply = new CommandReply();
   readonly position: DrivePosition = {
     valid: false,
     position: 0,
@@ -102,9 +102,8 @@ export class TapeDrive {
   unitAttentions = 0;
 
   readonly #timeouts: DriveTimeouts;
-  readonly #cdb = new Uint8Array(put.CDB_BYTES_MAX);
-  /** The CDB cut to each of its lengths: views made once. */
-  readonly #cdbs = Array.from({ length: put.CDB_BYTES_MAX + 1 }, (_, bytes) => this.#cdb.subarray(0, bytes));
+  readonly #cdbs = new put.CdbBuffer();
+  readonly #cdb = this.#cdbs.bytes;
   readonly #parameters = new Uint8Array(new ArrayBuffer(PARAMETERS_BYTES));
   readonly #parametersAddress = Number(ptr(this.#parameters));
   readonly #told = new TapePosition();
@@ -179,7 +178,7 @@ export class TapeDrive {
     timeoutMs: number,
     isMovement = false,
   ): DriveOutcome {
-    const cdb = this.#cdbs[cdbBytes]!;
+    const cdb = this.#cdbs.cut(cdbBytes);
     for (let left = UNIT_ATTENTIONS_SWALLOWED; ; left--) {
       const outcome = this.#send(cdb, direction, this.#parametersAddress, dataBytes, timeoutMs);
       if (outcome !== "unitAttention" || left === 0) return outcome;
@@ -204,13 +203,13 @@ export class TapeDrive {
   write(address: number, bytes: number): DriveOutcome {
     const fixed = this.#blockBytes !== 0;
     const cdbBytes = put.putWrite6(this.#cdb, fixed ? bytes / this.#blockBytes : bytes, fixed);
-    return this.#send(this.#cdbs[cdbBytes]!, "out", address, bytes, this.#timeouts.writeMs);
+    return this.#send(this.#cdbs.cut(cdbBytes), "out", address, bytes, this.#timeouts.writeMs);
   }
 
   /** `immediate` false: synchronises, and takes as long as that takes. Never repeated. */
   writeFilemarks(count: number, immediate: boolean): DriveOutcome {
     const cdbBytes = put.putWriteFilemarks(this.#cdb, count, immediate);
-    return this.#send(this.#cdbs[cdbBytes]!, "none", 0, 0, this.#timeouts.writeMs);
+    return this.#send(this.#cdbs.cut(cdbBytes), "none", 0, 0, this.#timeouts.writeMs);
   }
 
   /** One READ(6): in variable mode one block of at most `capacityBytes` (a shorter one is "good", see
@@ -218,7 +217,7 @@ export class TapeDrive {
   read(address: number, capacityBytes: number): DriveOutcome {
     const fixed = this.#blockBytes !== 0;
     const count = fixed ? Math.floor(capacityBytes / this.#blockBytes) : capacityBytes;
-    const cdb = this.#cdbs[put.putRead6(this.#cdb, count, fixed)]!;
+    const cdb = this.#cdbs.cut(put.putRead6(this.#cdb, count, fixed));
     const outcome = this.#send(
       cdb,
       "in",
@@ -235,7 +234,7 @@ export class TapeDrive {
   space(code: 0 | 1 | 3, count = 0): DriveOutcome {
     const cdbBytes = put.putSpace6(this.#cdb, code, count);
     if (code === 3) return this.#move(cdbBytes);
-    return this.#send(this.#cdbs[cdbBytes]!, "none", 0, 0, this.#timeouts.movementMs);
+    return this.#send(this.#cdbs.cut(cdbBytes), "none", 0, 0, this.#timeouts.movementMs);
   }
 
   spaceToEndOfData(): DriveOutcome {
@@ -382,15 +381,9 @@ export class TapeDrive {
   /** Block length in force from now on (MODE SELECT block descriptor); 0: variable. Nothing is sent if it is so already. */
   setBlockLength(blockBytes: number, buffered = true): DriveOutcome {
     if (this.#modeKnown && blockBytes === this.#blockBytes && buffered === this.#buffered) return "good";
-    const list = this.#parameters;
-    list.fill(0, 0, MODE_LIST_BYTES);
-    list[2] = buffered ? 0x10 : 0;
-    list[3] = 8;
-    list[9] = blockBytes >>> 16;
-    list[10] = blockBytes >>> 8;
-    list[11] = blockBytes;
-    const cdbBytes = put.putModeSelect6(this.#cdb, MODE_LIST_BYTES);
-    const outcome = this.#sendPast(cdbBytes, "out", MODE_LIST_BYTES, this.#timeouts.commandMs);
+    const listBytes = put.putModeList6(this.#parameters, buffered ? 0x10 : 0, 0, blockBytes);
+    const cdbBytes = put.putModeSelect6(this.#cdb, listBytes);
+    const outcome = this.#sendPast(cdbBytes, "out", listBytes, this.#timeouts.commandMs);
     this.#modeKnown = outcome === "good";
     if (this.#modeKnown) {
       this.#blockBytes = blockBytes;

@@ -1,20 +1,6 @@
 /** @module How commands reach a drive or changer: one blocking call a command, data at native addresses.
  *  Implementations: the embedded file library, iSCSI, SG_IO. A transport is used by one thread only. */
-
-export type DataDirection = "none" | "out" | "in";
-
-/** The answer to one command; one object is used again and again. */
-export class TransportReply {
-  /** false: the command may or may not have been carried out (path loss, timeout): `cause` says what is known. */
-  reached = true;
-  cause = "";
-  /** SAM status byte. */
-  status = 0;
-  readonly sense = new Uint8Array(252);
-  senseBytes = 0;
-  /** Data bytes really moved. */
-  transferredBytes = 0;
-}
+import type { CommandReply, DataDirection } from "../base/command-reply.ts";
 
 export interface Transport {
   readonly describe: string;
@@ -25,7 +11,7 @@ export interface Transport {
     dataAddress: number,
     dataBytes: number,
     timeoutMs: number,
-    reply: TransportReply,
+    reply: CommandReply,
   ): void;
   close(): void;
 }

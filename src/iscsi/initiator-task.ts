@@ -1,31 +1,17 @@
 /** @module A command of the initiator on its way, and what becomes of it. Tasks are places of a fixed table and are used
  *  again and again. */
+import { CommandReply, type DataDirection } from "../base/command-reply.ts";
 import { BHS_BYTES, TAG_NONE } from "./pdu.ts";
-
-export type InitiatorDirection = "none" | "out" | "in";
-
-/** The answer to one command; the same fields as a device transport's reply. */
-export class InitiatorReply {
-  /** false: `cause` says whether the command was not sent or may or may not have been carried out. */
-  reached = true;
-  cause = "";
-  /** SAM status byte. */
-  status = 0;
-  readonly sense = new Uint8Array(252);
-  senseBytes = 0;
-  /** Data bytes really moved. */
-  transferredBytes = 0;
-}
 
 export class InitiatorTask {
   readonly place: number;
   readonly cdb = new Uint8Array(16);
-  readonly ownReply = new InitiatorReply();
+  readonly ownReply = new CommandReply();
   reply = this.ownReply;
   active = false;
   itt = TAG_NONE;
   lun = 0;
-  direction: InitiatorDirection = "none";
+  direction: DataDirection = "none";
   address = 0;
   bytes = 0;
   deadlineMs = 0;
@@ -56,11 +42,11 @@ export class InitiatorTask {
   begin(
     lun: number,
     cdb: Uint8Array,
-    direction: InitiatorDirection,
+    direction: DataDirection,
     address: number,
     bytes: number,
     timeoutMs: number,
-    reply: InitiatorReply,
+    reply: CommandReply,
   ): void {
     this.cdb.fill(0);
     this.cdb.set(cdb);
@@ -71,9 +57,7 @@ export class InitiatorTask {
     this.timeoutMs = timeoutMs;
     this.deadlineMs = performance.now() + timeoutMs;
     this.reply = reply;
-    reply.reached = true;
-    reply.cause = "";
-    reply.status = reply.senseBytes = reply.transferredBytes = 0;
+    reply.clear();
     this.active = true;
     this.sent = this.answered = false;
     this.outputs = this.receivedBytes = this.solicitedBytes = this.r2ts = this.dataSN = 0;
@@ -85,11 +69,11 @@ export class InitiatorTask {
   /** Nobody will ever know more about this command. What is on its way out still reads its memory (`outputs`). */
   lose(cause: string): void {
     this.answered = true;
-    this.reply.reached = false;
-    this.reply.cause = this.sent
-      ? `${cause}; the command may or may not have been carried out`
-      : `${cause}; the command was not sent`;
-    this.reply.transferredBytes = 0;
+    this.reply.lose(
+      this.sent
+        ? `${cause}; the command may or may not have been carried out`
+        : `${cause}; the command was not sent`,
+    );
   }
 }
 

@@ -1,6 +1,7 @@
 import { ptr } from "bun:ffi";
 import { afterEach, describe, expect, test } from "bun:test";
-import { Initiator, InitiatorError, InitiatorReply } from "./initiator.ts";
+import { CommandReply } from "../base/command-reply.ts";
+import { Initiator, InitiatorError } from "./initiator.ts";
 import { TMF_ABORT_TASK, TMF_COMPLETE } from "./pdu.ts";
 import { dataByte } from "./testing/scripts.ts";
 
@@ -54,7 +55,7 @@ function guarded(bytes: number) {
 }
 
 function run(target: Initiator, direction: "none" | "in" | "out", bytes = 0, timeoutMs = TIMEOUT_MS) {
-  const reply = new InitiatorReply();
+  const reply = new CommandReply();
   const buffer = guarded(bytes);
   if (direction === "out")
     buffer.data.forEach((_, index) => {

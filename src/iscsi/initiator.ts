@@ -10,6 +10,7 @@
  *      session.execute(lun, cdb, "out", address, bytes, timeoutMs, reply);      // one at a time, or
  *      const place = session.submit(lun, cdb, "out", address, bytes, timeoutMs); // several at once:
  *      session.serve(10); for (let done = session.reap(); done >= 0; ...) session.replyOf(done) */
+import type { CommandReply, DataDirection } from "../base/command-reply.ts";
 import { errorText } from "../base/ffi.ts";
 import type { LoggedIn } from "./initiator-login.ts";
 import {
@@ -23,13 +24,7 @@ import {
 import { PduReader } from "./initiator-reader.ts";
 import { Receiver } from "./initiator-receiver.ts";
 import { Sender } from "./initiator-sender.ts";
-import {
-  type InitiatorDirection,
-  type InitiatorReply,
-  InitiatorTask,
-  OWN_TAG,
-  PLACES_MAX,
-} from "./initiator-task.ts";
+import { InitiatorTask, OWN_TAG, PLACES_MAX } from "./initiator-task.ts";
 import { POLL_IN, POLL_OUT, type Wire } from "./initiator-wire.ts";
 import type { SessionParameters } from "./keys.ts";
 import {
@@ -49,7 +44,6 @@ import {
 import { encodeLogout, encodeNopOut, encodeTaskManagement } from "./requests.ts";
 
 export { type DiscoveredTarget, InitiatorError, type InitiatorOptions } from "./initiator-open.ts";
-export { type InitiatorDirection, InitiatorReply } from "./initiator-task.ts";
 
 const DEFAULT_DEPTH = 32;
 const LOGOUT_MS = 2000;
@@ -125,11 +119,11 @@ export class Initiator {
   execute(
     lun: number,
     cdb: Uint8Array,
-    direction: InitiatorDirection,
+    direction: DataDirection,
     dataAddress: number,
     dataBytes: number,
     timeoutMs: number,
-    reply: InitiatorReply,
+    reply: CommandReply,
   ): void {
     if (this.#freeCount === 0) throw new InitiatorError("all places are taken: reap first");
     const task = this.#begin(lun, cdb, direction, dataAddress, dataBytes, timeoutMs, reply);
@@ -143,7 +137,7 @@ export class Initiator {
   submit(
     lun: number,
     cdb: Uint8Array,
-    direction: InitiatorDirection,
+    direction: DataDirection,
     dataAddress: number,
     dataBytes: number,
     timeoutMs: number,
@@ -175,7 +169,7 @@ export class Initiator {
     return place;
   }
 
-  replyOf(place: number): InitiatorReply {
+  replyOf(place: number): CommandReply {
     const task = this.#tasks[place];
     if (task === undefined) throw new InitiatorError(`no place ${place}`);
     return task.ownReply;
@@ -227,11 +221,11 @@ export class Initiator {
   #begin(
     lun: number,
     cdb: Uint8Array,
-    direction: InitiatorDirection,
+    direction: DataDirection,
     dataAddress: number,
     dataBytes: number,
     timeoutMs: number,
-    reply: InitiatorReply | null,
+    reply: CommandReply | null,
   ): InitiatorTask {
     const place = this.#free[--this.#freeCount] ?? 0;
     const task = this.#tasks[place];

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { parseElementStatus } from "./host-changer.ts";
+import { changerElements } from "./host-changer.ts";
 
 /** READ ELEMENT STATUS of one storage element and one drive, with volume tags. */
 function status(): Uint8Array {
@@ -24,7 +24,7 @@ function status(): Uint8Array {
 }
 
 test("SMC-3 READ ELEMENT STATUS: addresses, volume tags, sources", () => {
-  expect(parseElementStatus(status())).toEqual([
+  expect(changerElements(status())).toEqual([
     { type: "storage", address: 4096, full: true, barcode: "VT0001L8", source: undefined },
     { type: "drive", address: 256, full: false, barcode: "", source: 4097 },
   ]);
@@ -33,9 +33,9 @@ test("SMC-3 READ ELEMENT STATUS: addresses, volume tags, sources", () => {
 test("a report cut off, or of nonsense, gives what is whole", () => {
   const whole = status();
   for (let bytes = 0; bytes <= whole.length; bytes++) {
-    expect(parseElementStatus(whole.subarray(0, bytes)).length).toBeLessThanOrEqual(2);
+    expect(changerElements(whole.subarray(0, bytes)).length).toBeLessThanOrEqual(2);
   }
-  expect(parseElementStatus(whole.subarray(0, whole.length - 8))).toHaveLength(2);
-  expect(parseElementStatus(new Uint8Array(100).fill(0xff))).toEqual([]);
-  expect(parseElementStatus(new Uint8Array(100))).toEqual([]);
+  expect(changerElements(whole.subarray(0, whole.length - 8))).toHaveLength(2);
+  expect(changerElements(new Uint8Array(100).fill(0xff))).toEqual([]);
+  expect(changerElements(new Uint8Array(100))).toEqual([]);
 });

@@ -1,15 +1,14 @@
 /** @module A medium changer as a backup server uses it: what is where, and moves. */
 import { ptr } from "bun:ffi";
-import { moveMedium, readElementStatus } from "./host-cdb.ts";
-import { describeOutcome, type HostOutcome, type HostPort, HostReply, outcomeOf } from "./host-port.ts";
+import { CommandReply } from "../../base/command-reply.ts";
+import { CdbBuffer, putMoveMedium, putReadElementStatus } from "../../scsi/cdb.ts";
+import { parseElementStatus } from "../../scsi/replies.ts";
+import { describeOutcome, type HostOutcome, type HostPort, outcomeOf } from "./host-port.ts";
 import { HostTape } from "./host-tape.ts";
 
 const STATUS_BYTES = 65536;
 const TIMEOUT_MS = 900_000;
 const READY_MS = 60_000;
-const HEADER_BYTES = 8;
-const VOLUME_TAG_AT = 12;
-const VOLUME_TAG_BYTES = 32;
 const TYPES = ["transport", "storage", "importExport", "drive"] as const;
 
 export interface ChangerElement {
@@ -25,8 +24,8 @@ export interface ChangerElement {
 export class HostChanger {
   readonly #port: HostPort;
   readonly #lun: number;
-  readonly #reply = new HostReply();
-  readonly #cdb = new Uint8Array(12);
+  readonly #reply = new CommandReply();
+  readonly #cdb = new CdbBuffer();
   readonly #status = new Uint8Array(STATUS_BYTES);
 
   constructor(port: HostPort, lun: number) {
@@ -43,16 +42,16 @@ export class HostChanger {
    *  changer does not answer. */
   elements(): ChangerElement[] {
     return TYPES.flatMap((_, index) => {
-      const cdb = readElementStatus(this.#cdb, index + 1, 0, 0xffff, STATUS_BYTES);
+      const cdb = this.#cdb.cut(putReadElementStatus(this.#cdb.bytes, STATUS_BYTES, { type: index + 1 }));
       this.#port.execute(this.#lun, cdb, "in", ptr(this.#status), STATUS_BYTES, TIMEOUT_MS, this.#reply);
       const outcome = outcomeOf(this.#reply, STATUS_BYTES);
       if (outcome.kind !== "good") throw new Error(`READ ELEMENT STATUS: ${describeOutcome(outcome)}`);
-      return parseElementStatus(this.#status.subarray(0, this.#reply.transferredBytes));
+      return changerElements(this.#status.subarray(0, this.#reply.transferredBytes));
     });
   }
 
   move(source: number, destination: number): HostOutcome {
-    const cdb = moveMedium(this.#cdb, 0, source, destination);
+    const cdb = this.#cdb.cut(putMoveMedium(this.#cdb.bytes, 0, source, destination));
     this.#port.execute(this.#lun, cdb, "none", 0, 0, TIMEOUT_MS, this.#reply);
     return outcomeOf(this.#reply, 0);
   }
@@ -113,45 +112,13 @@ function homeOf(drive: ChangerElement, slots: readonly ChangerElement[]): number
   return slot.address;
 }
 
-/** READ ELEMENT STATUS data (SMC-3 §6.11); what is cut off is left out. */
-export function parseElementStatus(data: Uint8Array): ChangerElement[] {
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  const elements: ChangerElement[] = [];
-  let page = HEADER_BYTES;
-  while (page + HEADER_BYTES <= view.byteLength) {
-    const type = TYPES[view.getUint8(page) - 1];
-    const tagged = (view.getUint8(page + 1) & 0x80) !== 0;
-    const descriptorBytes = view.getUint16(page + 2);
-    const end = page + HEADER_BYTES + (view.getUint32(page + 4) & 0xffffff);
-    if (type === undefined || descriptorBytes < VOLUME_TAG_AT) break;
-    // tgtd cuts its answer 8 bytes short: what comes after the volume tag may be missing.
-    const neededBytes = tagged ? VOLUME_TAG_AT + VOLUME_TAG_BYTES : VOLUME_TAG_AT;
-    const last = Math.min(end - descriptorBytes, view.byteLength - neededBytes);
-    for (let at = page + HEADER_BYTES; at <= last; at += descriptorBytes) {
-      const full = (view.getUint8(at + 2) & 1) !== 0;
-      const hasSource = (view.getUint8(at + 9) & 0x80) !== 0;
-      const tag = tagged
-        ? data.subarray(at + VOLUME_TAG_AT, at + VOLUME_TAG_AT + VOLUME_TAG_BYTES)
-        : new Uint8Array(0);
-      elements.push({
-        type,
-        address: view.getUint16(at),
-        full,
-        barcode: volumeTag(tag),
-        source: hasSource ? view.getUint16(at + 10) : undefined,
-      });
-    }
-    page = end;
-  }
-  return elements;
-}
-
-/** 32 characters, the last ones of them a sequence number; padded with spaces or zero bytes. */
-function volumeTag(tag: Uint8Array): string {
-  let text = "";
-  for (const code of tag) {
-    if (code < 0x21 || code > 0x7e) break;
-    text += String.fromCharCode(code);
-  }
-  return text;
+/** The elements of READ ELEMENT STATUS data, of the types that there are. */
+export function changerElements(data: Uint8Array): ChangerElement[] {
+  return (parseElementStatus(data)?.elements ?? []).flatMap(
+    ({ type: code, address, full, barcode, source }) => {
+      const type = TYPES[code - 1];
+      if (type === undefined) return [];
+      return { type, address, full, barcode: barcode ?? "", source: source ?? undefined };
+    },
+  );
 }

@@ -1,29 +1,23 @@
 /** @module What a backup server needs below it: something that carries CDBs to logical units, and outcomes that say
  *  what became of them. Our initiator fits it, and so does the benches' libiscsi session. */
-
+import type { CommandReply, DataDirection } from "../../base/command-reply.ts";
 import { parseSense, type Sense, senseText } from "../../scsi/sense.ts";
-
-export type HostDirection = "none" | "in" | "out";
-
-/** The answer to one command; the same object is filled again and again. */
-export class HostReply {
-  reached = true;
-  cause = "";
-  status = 0;
-  readonly sense = new Uint8Array(252);
-  senseBytes = 0;
-  transferredBytes = 0;
-}
+import {
+  STATUS_BUSY,
+  STATUS_CHECK_CONDITION,
+  STATUS_GOOD,
+  STATUS_TASK_SET_FULL,
+} from "../../scsi/unit/task.ts";
 
 export interface HostPort {
   execute(
     lun: number,
     cdb: Uint8Array,
-    direction: HostDirection,
+    direction: DataDirection,
     dataAddress: number,
     dataBytes: number,
     timeoutMs: number,
-    reply: HostReply,
+    reply: CommandReply,
   ): void;
 }
 
@@ -33,7 +27,7 @@ export interface HostQueue extends HostPort {
   submit(
     lun: number,
     cdb: Uint8Array,
-    direction: HostDirection,
+    direction: DataDirection,
     dataAddress: number,
     dataBytes: number,
     timeoutMs: number,
@@ -42,7 +36,7 @@ export interface HostQueue extends HostPort {
   serve(timeoutMs: number): void;
   /** The place of a command that has ended, or -1. */
   reap(): number;
-  replyOf(place: number): HostReply;
+  replyOf(place: number): CommandReply;
 }
 
 export type HostOutcome =
@@ -54,22 +48,23 @@ export type HostOutcome =
   | { readonly kind: "unreached"; readonly cause: string };
 
 /** One object for every GOOD: a block costs no allocation. */
-export const GOOD: HostOutcome = { kind: "good" };
-
-export const STATUS_CHECK_CONDITION = 0x02;
-export const STATUS_BUSY = 0x08;
-export const STATUS_TASK_SET_FULL = 0x28;
+const GOOD: HostOutcome = { kind: "good" };
 
 /** Turns a reply into an outcome. */
-export function outcomeOf(reply: HostReply, expectedBytes: number): HostOutcome {
+export function outcomeOf(reply: CommandReply, expectedBytes: number): HostOutcome {
   if (!reply.reached) return { kind: "unreached", cause: reply.cause };
-  if (reply.status === 0) return GOOD;
+  if (reply.status === STATUS_GOOD) return GOOD;
   if (reply.status !== STATUS_CHECK_CONDITION) return { kind: "status", status: reply.status };
   return {
     kind: "checkCondition",
     sense: readSense(reply.sense, reply.senseBytes),
     residualBytes: expectedBytes - reply.transferredBytes,
   };
+}
+
+/** The device had no room for the command: it was not carried out and may be sent again. */
+export function isBusy(reply: CommandReply): boolean {
+  return reply.reached && (reply.status === STATUS_BUSY || reply.status === STATUS_TASK_SET_FULL);
 }
 
 /** A CHECK CONDITION whose sense cannot be read says nothing. */

@@ -4,33 +4,15 @@
  *  (2) Nothing is repeated: only `waitReady` asks again, and TEST UNIT READY moves nothing.
  *  (3) Data lies at native addresses; a GOOD block allocates nothing. */
 import { ptr } from "bun:ffi";
+import { CommandReply, type DataDirection } from "../../base/command-reply.ts";
 import { libc } from "../../base/ffi.ts";
+import * as put from "../../scsi/cdb.ts";
+import type { InquiryData } from "../../scsi/inquiry.ts";
+import { parseInquiry, parseModeSense, parseReadPositionShort, parseVpd80 } from "../../scsi/replies.ts";
 import type { Sense } from "../../scsi/sense.ts";
-import {
-  fixed6,
-  inquiry,
-  loadUnload,
-  locate10,
-  locate16,
-  modeSelect6,
-  modeSense6,
-  plain6,
-  readPosition,
-  requestSense,
-  space6,
-  transfer6,
-  writeFilemarks6,
-} from "./host-cdb.ts";
-import {
-  describeOutcome,
-  GOOD,
-  type HostDirection,
-  type HostOutcome,
-  type HostPort,
-  HostReply,
-  outcomeOf,
-  readSense,
-} from "./host-port.ts";
+import { KEY_NOT_READY, KEY_UNIT_ATTENTION } from "../../scsi/senses.ts";
+import { SHORT_POSITION_BYTES, TapePosition as ToldPosition } from "../../scsi/unit/tape-position.ts";
+import { describeOutcome, type HostOutcome, type HostPort, outcomeOf, readSense } from "./host-port.ts";
 
 /** What Linux's st waits for an ordinary command, and for one that winds the tape. */
 const TIMEOUT_MS = 900_000;
@@ -38,22 +20,10 @@ const LONG_TIMEOUT_MS = 14_000_000;
 const READY_POLL_MS = 50;
 const SMALL_BYTES = 252;
 const LOCATE10_BLOCK_MAX = 0xffffffff;
-
-const REWIND = 0x01;
-const TEST_UNIT_READY = 0x00;
-const READ = 0x08;
-const WRITE = 0x0a;
-
-const KEY_NOT_READY = 2;
-const KEY_UNIT_ATTENTION = 6;
+const INQUIRY_BYTES = 96;
+const VPD_SERIAL = 0x80;
+const ALL_MODE_PAGES = 0x3f;
 const ASC_BECOMING_READY = 0x04;
-
-export interface Identity {
-  readonly deviceType: number;
-  readonly vendor: string;
-  readonly product: string;
-  readonly revision: string;
-}
 
 /** READ POSITION, short form. */
 export interface TapePosition {
@@ -75,10 +45,10 @@ const SPACE_CODES: Record<Space, number> = { blocks: 0, filemarks: 1, endOfData:
 export class HostTape {
   readonly #port: HostPort;
   readonly #lun: number;
-  readonly #reply = new HostReply();
-  readonly #cdb = new Uint8Array(16);
-  readonly #cdb6 = this.#cdb.subarray(0, 6);
-  readonly #cdb10 = this.#cdb.subarray(0, 10);
+  readonly #reply = new CommandReply();
+  readonly #cdbs = new put.CdbBuffer();
+  readonly #cdb = this.#cdbs.bytes;
+  readonly #told = new ToldPosition();
   // Over a buffer made first: a small array of its own would move once `.buffer` is asked for.
   readonly #small = new Uint8Array(new ArrayBuffer(SMALL_BYTES));
   readonly #smallAddress = ptr(this.#small);
@@ -94,58 +64,56 @@ export class HostTape {
   }
 
   writeBlock(address: number, bytes: number): HostOutcome {
-    return this.#run(transfer6(this.#cdb6, WRITE, bytes), "out", address, bytes, TIMEOUT_MS);
+    return this.#run(put.putWrite6(this.#cdb, bytes), "out", address, bytes, TIMEOUT_MS);
   }
 
   /** Reads the next block, of any length up to `capacityBytes`; its length is in `transferredBytes`.
    *  A longer block ends with ILI and the capacity filled; a filemark with the filemark flag and no data. */
   readBlock(address: number, capacityBytes: number): HostOutcome {
-    return this.#run(
-      transfer6(this.#cdb6, READ, capacityBytes, true),
-      "in",
-      address,
-      capacityBytes,
-      TIMEOUT_MS,
-    );
+    const cdbBytes = put.putRead6(this.#cdb, capacityBytes, false, true);
+    return this.#run(cdbBytes, "in", address, capacityBytes, TIMEOUT_MS);
   }
 
   /** In fixed mode (`setBlockBytes`): several blocks with one command. */
   writeBlocks(address: number, blocks: number, blockBytes: number): HostOutcome {
-    return this.#run(fixed6(this.#cdb6, WRITE, blocks), "out", address, blocks * blockBytes, TIMEOUT_MS);
+    return this.#run(put.putWrite6(this.#cdb, blocks, true), "out", address, blocks * blockBytes, TIMEOUT_MS);
   }
 
   readBlocks(address: number, blocks: number, blockBytes: number): HostOutcome {
-    return this.#run(fixed6(this.#cdb6, READ, blocks), "in", address, blocks * blockBytes, TIMEOUT_MS);
+    return this.#run(put.putRead6(this.#cdb, blocks, true), "in", address, blocks * blockBytes, TIMEOUT_MS);
   }
 
   /** Not immediate: a barrier; all before it is on the medium when GOOD comes. */
   writeFilemarks(count: number, immediate = false): HostOutcome {
-    return this.#plain(writeFilemarks6(this.#cdb6, count, immediate), LONG_TIMEOUT_MS);
+    return this.#plain(put.putWriteFilemarks(this.#cdb, count, immediate), LONG_TIMEOUT_MS);
   }
 
   rewind(): HostOutcome {
-    return this.#plain(plain6(this.#cdb6, REWIND), LONG_TIMEOUT_MS);
+    return this.#plain(put.putRewind(this.#cdb), LONG_TIMEOUT_MS);
   }
 
   space(what: Space, count = 0): HostOutcome {
-    return this.#plain(space6(this.#cdb6, SPACE_CODES[what], count), LONG_TIMEOUT_MS);
+    return this.#plain(put.putSpace6(this.#cdb, SPACE_CODES[what], count), LONG_TIMEOUT_MS);
   }
 
   locate(block: number): HostOutcome {
-    const cdb = block <= LOCATE10_BLOCK_MAX ? locate10(this.#cdb10, block) : locate16(this.#cdb, 0, block);
-    return this.#plain(cdb, LONG_TIMEOUT_MS);
+    const isShort = block <= LOCATE10_BLOCK_MAX;
+    return this.#plain(
+      isShort ? put.putLocate10(this.#cdb, block) : put.putLocate16(this.#cdb, 0, block),
+      LONG_TIMEOUT_MS,
+    );
   }
 
   load(): HostOutcome {
-    return this.#plain(loadUnload(this.#cdb6, true), LONG_TIMEOUT_MS);
+    return this.#plain(put.putLoadUnload(this.#cdb, true), LONG_TIMEOUT_MS);
   }
 
   unload(): HostOutcome {
-    return this.#plain(loadUnload(this.#cdb6, false), LONG_TIMEOUT_MS);
+    return this.#plain(put.putLoadUnload(this.#cdb, false), LONG_TIMEOUT_MS);
   }
 
   testUnitReady(): HostOutcome {
-    return this.#plain(plain6(this.#cdb6, TEST_UNIT_READY), TIMEOUT_MS);
+    return this.#plain(put.putTestUnitReady(this.#cdb), TIMEOUT_MS);
   }
 
   /** Asks until the unit is ready, past unit attentions and while it becomes ready; else its last word. */
@@ -161,87 +129,84 @@ export class HostTape {
   }
 
   readPosition(): TapePosition | HostOutcome {
-    const outcome = this.#smallIn(readPosition(this.#cdb10), 20);
+    const outcome = this.#ask(put.putReadPosition(this.#cdb), SHORT_POSITION_BYTES);
     if (outcome.kind !== "good") return outcome;
-    const view = new DataView(this.#small.buffer);
-    const flags = view.getUint8(0);
+    const told = this.#told;
+    parseReadPositionShort(this.#small, told);
     return {
       kind: "position",
-      beginningOfPartition: (flags & 0x80) !== 0,
-      endOfPartition: (flags & 0x40) !== 0,
-      known: (flags & 0x04) === 0,
-      block: view.getUint32(4),
-      onMediumBlock: view.getUint32(8),
-      bufferedBlocks: view.getUint32(12) & 0xffffff,
-      bufferedBytes: view.getUint32(16),
+      beginningOfPartition: told.bop,
+      endOfPartition: told.eop,
+      known: !told.positionUnknown,
+      block: told.first,
+      onMediumBlock: told.last,
+      bufferedBlocks: told.blocksInBuffer,
+      bufferedBytes: told.bytesInBuffer,
     };
   }
 
   requestSense(): Sense | undefined {
-    const outcome = this.#smallIn(requestSense(this.#cdb6, SMALL_BYTES), SMALL_BYTES);
+    const outcome = this.#ask(put.putRequestSense(this.#cdb, SMALL_BYTES), SMALL_BYTES);
     if (outcome.kind !== "good") return undefined;
     return readSense(this.#small, this.#reply.transferredBytes);
   }
 
-  inquiry(): Identity | undefined {
-    const outcome = this.#smallIn(inquiry(this.#cdb6, -1, 96), 96);
+  inquiry(): InquiryData | undefined {
+    const outcome = this.#ask(put.putInquiry(this.#cdb, INQUIRY_BYTES), INQUIRY_BYTES);
     if (outcome.kind !== "good") return undefined;
-    const text = (from: number, to: number) => Buffer.from(this.#small.subarray(from, to)).toString().trim();
-    return {
-      deviceType: (this.#small[0] ?? 0) & 0x1f,
-      vendor: text(8, 16),
-      product: text(16, 32),
-      revision: text(32, 36),
-    };
+    return parseInquiry(this.#small) ?? undefined;
   }
 
   /** Unit serial number (VPD 80h); "" where there is none. */
   serialNumber(): string {
-    const outcome = this.#smallIn(inquiry(this.#cdb6, 0x80, SMALL_BYTES), SMALL_BYTES);
-    if (outcome.kind !== "good") return "";
-    return Buffer.from(this.#small.subarray(4, 4 + (this.#small[3] ?? 0)))
-      .toString()
-      .trim();
+    const outcome = this.#ask(put.putInquiryVpd(this.#cdb, VPD_SERIAL, SMALL_BYTES), SMALL_BYTES);
+    return outcome.kind === "good" ? (parseVpd80(this.#small) ?? "") : "";
   }
 
   /** 0: variable mode. The medium's density and the drive's buffered mode stay as they are. */
   setBlockBytes(blockBytes: number): HostOutcome {
-    const sensed = this.#smallIn(modeSense6(this.#cdb6, 0x3f, false, SMALL_BYTES), SMALL_BYTES);
+    const sensed = this.#ask(put.putModeSense6(this.#cdb, ALL_MODE_PAGES, SMALL_BYTES), SMALL_BYTES);
     if (sensed.kind !== "good") return sensed;
-    const header = new DataView(this.#small.buffer);
-    const density = (this.#small[3] ?? 0) >= 8 ? header.getUint8(4) : 0;
-    header.setUint8(0, 0);
-    header.setUint8(1, 0);
-    header.setUint8(2, header.getUint8(2) & 0x7f); // write-protect is not ours to set
-    header.setUint8(3, 8);
-    header.setUint32(4, density << 24);
-    header.setUint32(8, blockBytes);
-    return this.#run(modeSelect6(this.#cdb6, 12), "out", this.#smallAddress, 12, TIMEOUT_MS);
+    const modes = parseModeSense(false, this.#small);
+    const deviceSpecific = (modes?.deviceSpecific ?? 0) & 0x7f; // write-protect is not ours to set
+    const listBytes = put.putModeList6(this.#small, deviceSpecific, modes?.densityCode ?? 0, blockBytes);
+    const cdbBytes = put.putModeSelect6(this.#cdb, listBytes);
+    return this.#run(cdbBytes, "out", this.#smallAddress, listBytes, TIMEOUT_MS);
   }
 
   /** Any command, for tests: `data` is used in the given direction. */
-  command(cdb: Uint8Array, direction: HostDirection, address: number, bytes: number): HostOutcome {
-    return this.#run(cdb, direction, address, bytes, LONG_TIMEOUT_MS);
+  command(cdb: Uint8Array, direction: DataDirection, address: number, bytes: number): HostOutcome {
+    return this.#send(cdb, direction, address, bytes, LONG_TIMEOUT_MS);
   }
 
-  #plain(cdb: Uint8Array, timeoutMs: number): HostOutcome {
-    return this.#run(cdb, "none", 0, 0, timeoutMs);
+  #plain(cdbBytes: number, timeoutMs: number): HostOutcome {
+    return this.#run(cdbBytes, "none", 0, 0, timeoutMs);
   }
 
-  #smallIn(cdb: Uint8Array, bytes: number): HostOutcome {
+  #ask(cdbBytes: number, allocationBytes: number): HostOutcome {
     this.#small.fill(0);
-    return this.#run(cdb, "in", this.#smallAddress, bytes, TIMEOUT_MS);
+    return this.#run(cdbBytes, "in", this.#smallAddress, allocationBytes, TIMEOUT_MS);
   }
 
+  /** The CDB just built. */
   #run(
+    cdbBytes: number,
+    direction: DataDirection,
+    address: number,
+    bytes: number,
+    timeoutMs: number,
+  ): HostOutcome {
+    return this.#send(this.#cdbs.cut(cdbBytes), direction, address, bytes, timeoutMs);
+  }
+
+  #send(
     cdb: Uint8Array,
-    direction: HostDirection,
+    direction: DataDirection,
     address: number,
     bytes: number,
     timeoutMs: number,
   ): HostOutcome {
     this.#port.execute(this.#lun, cdb, direction, address, bytes, timeoutMs, this.#reply);
-    if (this.#reply.reached && this.#reply.status === 0) return GOOD;
     return outcomeOf(this.#reply, bytes);
   }
 }

@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test";
-import { type HostQueue, HostReply, STATUS_BUSY } from "./host-port.ts";
+import { CommandReply } from "../../base/command-reply.ts";
+import { STATUS_BUSY } from "../../scsi/unit/task.ts";
+import type { HostQueue } from "./host-port.ts";
 import { HostWriter } from "./host-writer.ts";
 
 const EARLY_WARNING = Uint8Array.of(0x70, 0, 0x40, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0);
@@ -10,12 +12,12 @@ type Answer = "good" | "busy" | "early" | "error" | "lost";
 /** A drive that answers by a list, then GOOD for ever; keeps the addresses and lengths that it was given. */
 function scripted(answers: Answer[]) {
   const sent: { address: number; bytes: number }[] = [];
-  const replies = Array.from({ length: 8 }, () => new HostReply());
+  const replies = Array.from({ length: 8 }, () => new CommandReply());
   const waiting: number[] = [];
   const done: number[] = [];
   const free = [7, 6, 5, 4, 3, 2, 1, 0];
   let marks = 0;
-  const answer = (reply: HostReply) => {
+  const answer = (reply: CommandReply) => {
     const what = answers.shift() ?? "good";
     reply.reached = what !== "lost";
     reply.status = what === "busy" ? STATUS_BUSY : what === "early" || what === "error" ? 2 : 0;
@@ -37,7 +39,7 @@ function scripted(answers: Answer[]) {
     serve() {
       const place = waiting.shift();
       if (place === undefined) return;
-      answer(replies[place] ?? new HostReply());
+      answer(replies[place] ?? new CommandReply());
       done.push(place);
     },
     reap() {
@@ -45,7 +47,7 @@ function scripted(answers: Answer[]) {
       if (place >= 0) free.push(place);
       return place;
     },
-    replyOf: (place) => replies[place] ?? new HostReply(),
+    replyOf: (place) => replies[place] ?? new CommandReply(),
   };
   return { queue, sent, marks: () => marks };
 }

@@ -9,18 +9,11 @@
  *  (2) After the first error nothing more is sent; it stays in `error`, and whoever writes looks at it.
  *  (3) BUSY is asked again only at depth 1: at more, blocks behind it may be on the tape already. */
 import { ptr } from "bun:ffi";
+import { CommandReply } from "../../base/command-reply.ts";
 import { libc } from "../../base/ffi.ts";
-import { transfer6, writeFilemarks6 } from "./host-cdb.ts";
-import {
-  type HostOutcome,
-  type HostQueue,
-  HostReply,
-  outcomeOf,
-  STATUS_BUSY,
-  STATUS_TASK_SET_FULL,
-} from "./host-port.ts";
+import { CdbBuffer, putWrite6, putWriteFilemarks } from "../../scsi/cdb.ts";
+import { type HostOutcome, type HostQueue, isBusy, outcomeOf } from "./host-port.ts";
 
-const WRITE = 0x0a;
 const TIMEOUT_MS = 900_000;
 const SERVE_MS = 1000;
 const BUSY_WAIT_MS = 100;
@@ -48,8 +41,8 @@ export class HostWriter {
   readonly #depth: number;
   readonly #blocks: readonly Uint8Array[];
   readonly #addresses: readonly number[];
-  readonly #cdb = new Uint8Array(6);
-  readonly #reply = new HostReply();
+  readonly #cdb = new CdbBuffer();
+  readonly #reply = new CommandReply();
   /** By place of the session: length and time of the block that it carries. */
   readonly #lengths = new Float64Array(256);
   readonly #startedMs = new Float64Array(256);
@@ -97,7 +90,7 @@ export class HostWriter {
   /** Drains, then writes filemarks; not immediate: GOOD means that all is on the medium. */
   filemarks(count: number, immediate = false): boolean {
     if (!this.drain()) return false;
-    const cdb = writeFilemarks6(this.#cdb, count, immediate);
+    const cdb = this.#cdb.cut(putWriteFilemarks(this.#cdb.bytes, count, immediate));
     for (;;) {
       this.#session.execute(this.#lun, cdb, "none", 0, 0, TIMEOUT_MS, this.#reply);
       if (!isBusy(this.#reply)) break;
@@ -109,7 +102,7 @@ export class HostWriter {
   }
 
   #submit(address: number, bytes: number, startedMs: number): void {
-    const cdb = transfer6(this.#cdb, WRITE, bytes);
+    const cdb = this.#cdb.cut(putWrite6(this.#cdb.bytes, bytes));
     const place = this.#session.submit(this.#lun, cdb, "out", address, bytes, TIMEOUT_MS);
     if (place < 0) throw new Error("the session has fewer places than the writer's depth");
     this.#waiting++;
@@ -144,9 +137,9 @@ export class HostWriter {
   }
 
   /** true: what was asked for has been done. */
-  #judge(reply: HostReply, bytes: number): boolean {
-    if (reply.reached && reply.status === 0) return true;
+  #judge(reply: CommandReply, bytes: number): boolean {
     const outcome = outcomeOf(reply, bytes);
+    if (outcome.kind === "good") return true;
     if (outcome.kind === "checkCondition" && outcome.sense.key === 0 && outcome.sense.eom === true) {
       this.earlyWarning = true;
       return true;
@@ -155,8 +148,4 @@ export class HostWriter {
     this.error ??= outcome;
     return false;
   }
-}
-
-function isBusy(reply: HostReply): boolean {
-  return reply.reached && (reply.status === STATUS_BUSY || reply.status === STATUS_TASK_SET_FULL);
 }

@@ -2,11 +2,12 @@
  *  One thread owns it. The transport's side executes CDBs, the robot's side inserts and ejects cartridges, faults are
  *  armed in between; a command blocks until its answer is there. */
 import { ptr } from "bun:ffi";
+import type { CommandReply, DataDirection } from "../../base/command-reply.ts";
 import { libc } from "../../base/ffi.ts";
 import type { UnitIdentity } from "../../scsi/inquiry.ts";
 import { SscUnit } from "../../scsi/unit/ssc.ts";
 import { type Nexus, PARAMETERS_BYTES, Task, type TaskOwner } from "../../scsi/unit/task.ts";
-import type { DataDirection, Transport, TransportReply } from "../transport.ts";
+import type { Transport } from "../transport.ts";
 import type { CartridgeProblem } from "./cartridge.ts";
 import { driveClock } from "./clock.ts";
 import type { DriveFaults } from "./faults.ts";
@@ -66,21 +67,16 @@ export class FileTransport implements Transport, TaskOwner {
     dataAddress: number,
     dataBytes: number,
     timeoutMs: number,
-    reply: TransportReply,
+    reply: CommandReply,
   ): void {
     const { gate, faults } = this.medium;
-    reply.reached = true;
-    reply.cause = "";
-    reply.status = reply.senseBytes = reply.transferredBytes = 0;
+    reply.clear();
     gate.deadlineMs = timeoutMs > 0 ? this.#clock.nowMs() + timeoutMs : Number.POSITIVE_INFINITY;
     gate.unanswered = false;
     if (!faults.vanished && !gate.waitWhileHung()) gate.unanswered = true;
     if (!faults.vanished && !gate.unanswered) this.#run(cdb, direction, dataAddress, dataBytes, reply);
-    if (faults.vanished || gate.unanswered) {
-      reply.reached = false;
-      reply.cause = faults.vanished ? "the drive does not answer (vanished)" : "timed out";
-      reply.status = reply.senseBytes = reply.transferredBytes = 0;
-    }
+    if (faults.vanished) reply.lose("the drive does not answer (vanished)");
+    else if (gate.unanswered) reply.lose("timed out");
   }
 
   #run(
@@ -88,7 +84,7 @@ export class FileTransport implements Transport, TaskOwner {
     direction: DataDirection,
     dataAddress: number,
     dataBytes: number,
-    reply: TransportReply,
+    reply: CommandReply,
   ): void {
     const task = this.#task;
     task.reset();
