@@ -311,6 +311,7 @@ export class House implements RunningServer {
         serial: desk.parts.settings.serial,
         maxBlockBytes: desk.parts.settings.maxBlockBytes,
         padBytes: desk.parts.settings.padBytes,
+        hostLagBytes: desk.parts.settings.hostLagBytes,
         elementAddress: virtualDriveAddress(desk.index),
       })),
     })) as { port: number } | { refused: string };

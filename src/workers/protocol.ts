@@ -173,6 +173,7 @@ export interface FrontStart {
     readonly serial: string;
     readonly maxBlockBytes: number;
     readonly padBytes: number;
+    readonly hostLagBytes: number;
     /** Element address of the virtual drive in the changer. */
     readonly elementAddress: number;
   }[];

@@ -25,6 +25,7 @@ export interface BenchTopOptions {
   readonly capacityBytes?: number;
   readonly padBytes?: number;
   readonly paceBytesPerSecond?: number;
+  readonly hostLagBytes?: number;
 }
 
 /** What a host command came to. */
@@ -90,6 +91,7 @@ export class BenchTop implements TaskOwner {
     this.tee = new TeePort(this.device, {
       maxBlockBytes: 2 * MIB,
       padBytes,
+      hostLagBytes: options.hostLagBytes ?? ringBytes,
       nowMs: () => this.clock.nowMs(),
     });
     this.unit = new SscUnit({ identity: defaultTapeIdentity("V1"), port: this.tee, announcesPowerOn: false });
@@ -205,6 +207,10 @@ export class BenchTop implements TaskOwner {
     const whole = Math.floor(this.device.get(at.RECEIVED) / stripeBytes) * stripeBytes;
     this.device.set(at.CACHED, whole);
     if (durable) this.device.set(at.DURABLE, whole);
+    this.device.set(
+      at.CHECKPOINT,
+      Math.max(this.device.get(at.CHECKPOINT), this.device.get(at.WANT_CHECKPOINT)),
+    );
     this.tee.advance();
   }
 

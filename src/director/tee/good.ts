@@ -41,7 +41,7 @@ export class GoodGiver {
     private readonly device: DeviceMemory,
     private readonly tape: HostTapeState,
     private readonly wants: Wants,
-    private readonly nowMs: () => number,
+    private readonly settings: { readonly hostLagBytes: number; readonly nowMs: () => number },
     tasksMax: number,
   ) {
     this.published = new TaskQueue(tasksMax);
@@ -62,7 +62,7 @@ export class GoodGiver {
   waitsMs(): number {
     if (this.published.length === 0 || this.device.word(at.FLOW) !== at.FLOW_REDUCED)
       return Number.POSITIVE_INFINITY;
-    return Math.max(0, this.nextGoodMs - this.nowMs());
+    return Math.max(0, this.nextGoodMs - this.settings.nowMs());
   }
 
   /** Gives GOOD to all that may have it now. `report`: the sense for those that are to hear of a failure (609). */
@@ -104,18 +104,27 @@ export class GoodGiver {
   private mayGoOn(task: Task, flow: number): boolean {
     const { device } = this;
     const promised = Math.min(this.promisedBytes + this.entryBytesLast, device.ringBytes / 2);
-    if (device.ring.room() < promised) {
-      this.wants.room(promised);
+    const wanted = flow === at.FLOW_NORMAL ? this.withinLag(promised) : promised;
+    if (device.ring.room() < wanted) {
+      this.wants.room(wanted);
       return false;
     }
     if (flow === at.FLOW_REDUCED) {
-      const nowMs = this.nowMs();
+      const nowMs = this.settings.nowMs();
       if (nowMs < this.nextGoodMs) return false;
       const bytesPerMs = Math.max(1, device.figure(at.FLOW_RATE)) / 1000;
       this.nextGoodMs = Math.max(nowMs, this.nextGoodMs) + task.outReceived / bytesPerMs;
     }
     this.promisedBytes = promised;
     return true;
+  }
+
+  /** A lag below the ring's size is ring that stays empty; what the cache takes in whole stripes never counts. */
+  private withinLag(promised: number): number {
+    const { ringBytes } = this.device;
+    const keepFree = Math.max(0, ringBytes - this.settings.hostLagBytes);
+    const most = ringBytes - this.device.get(at.STRIPE_BYTES) - 2 * this.entryBytesLast;
+    return Math.max(promised, Math.min(promised + keepFree, most));
   }
 }
 

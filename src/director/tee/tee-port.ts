@@ -36,6 +36,8 @@ export interface TeeSettings {
   readonly maxBlockBytes: number;
   /** Early warning is given when less than this remains (RED-05). */
   readonly padBytes: number;
+  /** How far the host may run ahead of the drive in normal work. */
+  readonly hostLagBytes: number;
   /** Milliseconds that all threads agree on. */
   readonly nowMs: () => number;
 }
@@ -67,7 +69,7 @@ export class TeePort implements TapePort {
   ) {
     this.tape = new HostTapeState(device, settings.padBytes);
     this.wants = new Wants(device);
-    this.good = new GoodGiver(device, this.tape, this.wants, settings.nowMs, TASKS_MAX);
+    this.good = new GoodGiver(device, this.tape, this.wants, settings, TASKS_MAX);
     this.orders = new OrderDesk(device, this.tape);
   }
 

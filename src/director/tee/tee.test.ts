@@ -86,6 +86,18 @@ describe("the tee", () => {
     expect(held?.done).toBe(true);
   });
 
+  test("the host runs ahead of the drive by no more than the lag that is set", () => {
+    open({ hostLagBytes: 2 * MIB });
+    let given = 0;
+    while (given < 20 && write(256 * 1024, given).done) given++;
+    const aheadBytes = top.device.get(at.RECEIVED) - top.device.get(at.TAKEN);
+    expect(aheadBytes).toBeGreaterThan(1 * MIB);
+    expect(aheadBytes).toBeLessThan(3 * MIB);
+    top.runDrive();
+    top.runCache();
+    expect(write(1000, 99).done).toBe(true);
+  });
+
   test("RED-17b: while transfer is suspended a write gets no place (no R2T); it gets one when transfer goes on", () => {
     top.setFlow(at.FLOW_SUSPENDED);
     const command = top.command((cdb) => putWrite6(cdb, 65536), 65536);
