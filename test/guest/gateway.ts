@@ -18,6 +18,7 @@ export interface Gateway {
   readonly stateDirectory: string;
   /** Everything it has printed so far. */
   readonly log: () => Promise<string>;
+  /** SIGTERM; throws with its log where it does not drain and end with 0. */
   readonly stop: () => Promise<void>;
 }
 
@@ -52,23 +53,32 @@ export async function startGateway(configuration?: string): Promise<Gateway> {
     const texts = await Promise.all([logPath, `${logPath}.errors`].map((path) => textOf(path)));
     return texts.join("");
   };
-  const stop = async () => {
+  const end = async () => {
     child.kill("SIGTERM");
     const timer = setTimeout(() => child.kill("SIGKILL"), STOP_DEADLINE_MS);
     await child.exited;
     clearTimeout(timer);
+    const said = await log();
     rmSync(directory, { recursive: true, force: true });
+    return said;
+  };
+  const stop = async () => {
+    const said = await end();
+    if (child.exitCode !== 0) throw new Error(`understudy serve ended with ${endOf(child)}: ${said}`);
   };
   const deadlineMs = performance.now() + START_DEADLINE_MS;
   while (!/\bready\b/.test(await log())) {
     if (child.exitCode !== null || performance.now() > deadlineMs) {
-      const said = await log();
-      await stop();
+      const said = await end();
       throw new Error(`understudy serve did not get ready: ${said}`);
     }
     await Bun.sleep(POLL_MS);
   }
   return { iscsiPort, httpUrl: `http://127.0.0.1:${httpPort}`, stateDirectory, log, stop };
+}
+
+function endOf({ exitCode, signalCode }: Bun.Subprocess): string {
+  return exitCode === null ? String(signalCode) : `status ${exitCode}`;
 }
 
 async function textOf(path: string): Promise<string> {

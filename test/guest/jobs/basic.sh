@@ -2,11 +2,15 @@
 #   PORT         of the target on the host's loopback
 #   BLOCK_SIZES  of the variable-block test, rising, default below
 #   SKIP_STEPS   names of steps that the target is known not to pass
+#   ALSO_STEPS   steps beyond what every drive is asked for, which run only when named here: persistent-reservation
 # Takes slots 1 and 2 of the library; both hold scratch cartridges.
 . /host/lib.sh
 export BLOCK_SIZES=${BLOCK_SIZES:-512 1001 10240 32768 64512 262144 1048576 8388608}
 export WORK=/tmp/work
 mkdir -p $WORK
+for name in persistent-reservation; do
+  case " ${ALSO_STEPS:-} " in *" $name "*) ;; *) SKIP_STEPS="${SKIP_STEPS:-} $name" ;; esac
+done
 
 # --- the library as the kernel and sg3-utils see it
 step login 60 'iscsi_login "$HOST" "$PORT"'
@@ -119,8 +123,10 @@ step rewinding-device 60 'dd if=$WORK/forty of=${TAPE/nst/st} bs=32768 count=4 s
 step persistent-reservation 20 'sg_persist --out --register --param-sark=abc123 $TAPE_SG
   sg_persist --out --reserve --param-rk=abc123 --prout-type=3 $TAPE_SG; sg_persist --in -r $TAPE_SG | has "abc123"
   sg_persist --out --release --param-rk=abc123 --prout-type=3 $TAPE_SG; sg_persist --out --register --param-rk=abc123 $TAPE_SG'
+# On a blank tape the first read gets BLANK CHECK, which st hands on as EIO: it stands for "nothing here" only behind a
+# filemark.
 step erase 300 'mt -f $TAPE rewind; mt -f $TAPE erase 0; mt -f $TAPE rewind
-  dd if=$TAPE of=$WORK/back bs=256k count=1 status=none; expect "bytes left" 0 "$(stat -c %s $WORK/back)"
+  refused dd if=$TAPE of=$WORK/back bs=256k count=1; mt -f $TAPE rewind; expect_at 0 0
   mt -f $TAPE rewind; mt -f $TAPE eod; expect "file number" 0 "$(tape_file)"'
 
 # --- change the cartridge, and come back to what was written

@@ -34,7 +34,9 @@ step load 120 'mtx -f $CHANGER_SG load 1 0; mt -f $TAPE rewind; mt -f $TAPE setb
 step btape 900 '{ echo test; for _ in $(seq 60); do echo; done; } >$WORK/answers
   timeout -k 5 800 btape -c /etc/bacula/btape.conf $TAPE <$WORK/answers >/host/btape.log 2>&1 || { tail -30 /host/btape.log; exit 1; }
   grep -E "OK|===" /host/btape.log | cut -c1-120
-  refused grep -iE "error|failed|incorrect" /host/btape.log'
+  for test in "10000 blocks re-read correctly" "Block 20000 re-read correctly" "Block re-read correct. Test succeeded" \
+    "We should be in file 5. I am at file 5. This is correct"; do has "$test" </host/btape.log; done
+  refused grep -iE "error|failed|incorrect" <(grep -v "there should be no I/O errors" /host/btape.log)'
 grep -E "OK|orrect|===" /host/btape.log | cut -c1-120
 step dmesg 10 dmesg_clean
 step logout 60 iscsi_logout

@@ -3,8 +3,9 @@
 #   MEGABYTES  of data, default 300 (the guest needs that much memory and 400 MB more)
 #   LABEL      of the archive
 #   SLOT       storage element of the cartridge, default 1
-# Marks for the host, a line each: `GUEST-MARK tar-started`, `GUEST-MARK tar-bytes N` every 8 MiB, `GUEST-MARK
-# tar-written`, `GUEST-MARK tar-compared`.
+# Marks for the host, a line each: `GUEST-MARK tar-stream FILE MD5 BYTES SKIPPED` of what tape files 0 and 1 are to
+# hold (the first SKIPPED bytes are not in the sum: a label holds the time), `GUEST-MARK tar-started`, `GUEST-MARK
+# tar-bytes N` every 8 MiB, `GUEST-MARK tar-written`, `GUEST-MARK tar-compared`.
 . /host/lib.sh
 export MEGABYTES=${MEGABYTES:-300} LABEL=${LABEL:-understudy} SLOT=${SLOT:-1}
 export WORK=/tmp/work RECORD_BYTES=262144 CHECKPOINT_RECORDS=32
@@ -13,6 +14,17 @@ mkdir -p $WORK
 step login 60 'iscsi_login "$HOST" "$PORT"'
 find_devices
 step generate 600 'compressible_tree $WORK/tree $MEGABYTES'
+# tar makes the same stream of the same tree each time.
+digest() { # FILE SKIPPED TAR-ARGUMENTS...
+  local file=$1 skipped=$2
+  shift 2
+  tar -c -b 512 -f - "$@" | tee >(wc -c >$WORK/bytes) | tail -c +$((skipped + 1)) | md5sum >$WORK/md5
+  while [ ! -s $WORK/bytes ]; do sleep 0.1; done
+  mark "tar-stream $file $(cut -d' ' -f1 $WORK/md5) $(cat $WORK/bytes) $skipped"
+  rm $WORK/bytes
+}
+export -f digest
+step digest 300 'digest 0 512 -V "$LABEL" -C $WORK tree; digest 1 0 -C $WORK/tree small'
 step load 120 'mtx -f $CHANGER_SG load $SLOT 0; mt -f $TAPE rewind; mt -f $TAPE setblk 0'
 mark tar-started
 start=$(uptime_seconds)
