@@ -2,7 +2,7 @@
  *  nothing is left behind however the bench ends. It has huge pages where the kernel gives them: on 4 KiB pages the
  *  kernel's page accounting costs more than all that is measured, on every side.
  *  Who may not mount gets a directory on /dev/shm. */
-import { closeSync, mkdtempSync, openSync, rmdirSync, rmSync, writeSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { must } from "./process.ts";
@@ -14,7 +14,8 @@ export interface Ground {
 }
 
 const ENV = "UNDERSTUDY_BENCH_GROUND";
-const WARM_CHUNK_BYTES = 4 * 1024 * 1024;
+/** Left to everything else on the machine. */
+const SPARE_BYTES = 1e9;
 
 /** Runs `bench` on ground of `bytes`; where that takes a mount namespace, in a child process with these arguments. */
 export async function onGround(
@@ -25,6 +26,11 @@ export async function onGround(
   const mounted = process.env[ENV];
   if (mounted !== undefined)
     return await bench({ directory: mounted, describe: "tmpfs with huge pages, mounted for the bench" });
+  const free = availableBytes();
+  if (free < bytes + SPARE_BYTES) {
+    const [need, have] = [bytes + SPARE_BYTES, free].map((size) => (size / 1e9).toFixed(1));
+    throw new Error(`the bench needs ${need} GB of free memory, there are ${have}`);
+  }
   if (mayMount()) return await inNamespace(bytes, argv);
   const directory = mkdtempSync(join("/dev/shm", "understudy-bench-"));
   try {
@@ -34,13 +40,15 @@ export async function onGround(
   }
 }
 
+function availableBytes(): number {
+  const line = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync("/proc/meminfo", "utf8"));
+  return Number(must(line)[1]) * 1024;
+}
+
 function mayMount(): boolean {
   const probe = Bun.spawnSync(
     ["unshare", "--mount", "sh", "-c", "mount -t tmpfs -o huge=always,size=4m tmpfs /mnt"],
-    {
-      stdout: "ignore",
-      stderr: "ignore",
-    },
+    { stdout: "ignore", stderr: "ignore" },
   );
   return probe.exitCode === 0;
 }
@@ -60,18 +68,5 @@ async function inNamespace(bytes: number, argv: readonly string[]): Promise<numb
     return await child.exited;
   } finally {
     rmdirSync(directory);
-  }
-}
-
-/** Touches `bytes` of memory, so that the host has given it to this machine before anything is counted. */
-export function warm(ground: Ground, bytes: number): void {
-  const path = join(ground.directory, "warm");
-  const chunk = new Uint8Array(WARM_CHUNK_BYTES).fill(1);
-  const fd = openSync(path, "w");
-  try {
-    for (let done = 0; done < bytes; done += WARM_CHUNK_BYTES) writeSync(fd, chunk);
-  } finally {
-    closeSync(fd);
-    rmSync(path);
   }
 }

@@ -1,6 +1,7 @@
 /** @module (a) The cache costs a streaming drive nothing: a drive with a pace of its own and no catch-up credit, the
  *  same client with the cache and without, by turns. Every stream is read back and compared. */
-import { type Ground, warm } from "../ground.ts";
+import { onWarmGround } from "../ballast.ts";
+import type { Ground } from "../ground.ts";
 import { type Figure, figureOf } from "../statistics.ts";
 import { stream } from "./client.ts";
 import { startGateway } from "./gateway.ts";
@@ -66,15 +67,13 @@ export async function benchPaced(ground: Ground, sizes: Sizes, say: (text: strin
 async function runRound(ground: Ground, sizes: Sizes, withCache: boolean): Promise<Round> {
   const { blockBytes, pacedBytes, paceBytesPerSecond } = sizes;
   const capacityBytes = pacedBytes * 1.05 + 4 * sizes.ringBytes;
-  warm(ground, pacedBytes + 2 * sizes.cacheBytes);
   const gateway = await startGateway(ground, sizes, { withCache, paceBytesPerSecond, capacityBytes });
   try {
     const drive = { portal: gateway.portal, lun: 1, changerLun: 0 };
     await stream({ ...drive, load: "2" }, { bytes: sizes.warmUpBytes, blockBytes, depth: 1, unload: true });
     const idleBeforeMs = await gateway.idleWhileWaitingMs();
-    const result = await stream(
-      { ...drive, load: "1" },
-      { bytes: pacedBytes, blockBytes, depth: 1, verify: true },
+    const result = await onWarmGround(ground, pacedBytes, () =>
+      stream({ ...drive, load: "1" }, { bytes: pacedBytes, blockBytes, depth: 1, verify: true }),
     );
     return {
       MBps: result.MBps,

@@ -6,7 +6,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { freePort, startTgtd, type Tgtd, tgtdObstacle } from "../../test/tgt/tgtd.ts";
-import { type Ground, warm } from "../ground.ts";
+import type { Ground } from "../ground.ts";
 import { type ThreadSeconds, threadSeconds, usedBetween } from "../process.ts";
 import { type Figure, figureOf } from "../statistics.ts";
 import { type StreamTo, stream } from "./client.ts";
@@ -60,7 +60,6 @@ export async function benchUnpaced(
   const obstacle = tgtdObstacle();
   const { ringBytes, unpacedBytes: bytes } = sizes;
   if (obstacle !== undefined) return { bytes, ringBytes, depths: [], obstacle, reached: false };
-  warm(ground, 2 * bytes + 2 * sizes.cacheBytes);
   const peers = await startPeers(ground, sizes);
   try {
     const depths: AtDepth[] = [];

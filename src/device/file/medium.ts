@@ -12,7 +12,7 @@ import {
   mediumNotPresent,
   writeProtected,
 } from "../../scsi/senses.ts";
-import type { TapeFigures, TapeMedium, TapePort } from "../../scsi/unit/ports.ts";
+import { emptyMedium, type TapeFigures, type TapePort } from "../../scsi/unit/ports.ts";
 import { completeReadPosition, TapePosition } from "../../scsi/unit/tape-position.ts";
 import { earlyWarningSense, transferFault, volumeOverflowSense } from "../../scsi/unit/tape-sense.ts";
 import { STATUS_GOOD, type Task } from "../../scsi/unit/task.ts";
@@ -76,17 +76,7 @@ class FileFigures implements TapeFigures {
 const ejectFailed: Sense = { key: KEY_HARDWARE_ERROR, asc: 0x53, ascq: 0x00 };
 
 export class FileMedium implements TapePort {
-  readonly medium: TapeMedium = {
-    loaded: false,
-    present: false,
-    writeProtected: false,
-    barcode: "",
-    serial: "",
-    capacityBytes: 0,
-    remainingBytes: 0,
-    densityCode: 0,
-    mediumType: 0,
-  };
+  readonly medium = emptyMedium();
   readonly figures = new FileFigures();
   readonly faults = new DriveFaults();
   readonly gate: FaultGate;
@@ -289,6 +279,7 @@ export class FileMedium implements TapePort {
         return locate(cartridge, command);
       case "rewind": {
         const sense = this.#synchronize();
+        this.buffer.stop();
         this.#wait(this.#latencies.rewindMs);
         cartridge.rewind();
         return sense;
