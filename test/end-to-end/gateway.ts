@@ -29,6 +29,7 @@ export interface GatewayOptions {
   /** The program and its first arguments; default: from source. */
   readonly program?: readonly string[];
   readonly cwd?: string;
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** A directory in memory where there is room, so that tests do not wait for a shared disk. */
@@ -65,7 +66,13 @@ export class Gateway {
         ...["-c", file, "--state", join(directory, "state")],
         ...["--iscsi", "127.0.0.1:0", "--http", "127.0.0.1:0"],
       ],
-      { stdin: "ignore", stdout: "pipe", stderr: "pipe", ...(options.cwd ? { cwd: options.cwd } : {}) },
+      {
+        stdin: "ignore",
+        stdout: "pipe",
+        stderr: "pipe",
+        ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+        ...(options.environment === undefined ? {} : { env: options.environment }),
+      },
     );
     const said = new Response(child.stderr).text();
     const late = setTimeout(() => child.kill("SIGKILL"), READY_WITHIN_MS);
