@@ -14,8 +14,8 @@ import { createSharedMemory, type SharedMemory } from "../base/memory.ts";
 import { TERMS, type Terms } from "../iscsi/negotiate.ts";
 import { ASYNC_LOGOUT_REQUEST, OP_LOGIN, opcodeOf } from "../iscsi/pdu.ts";
 import { encodeAsyncMessage } from "../iscsi/responses.ts";
+import { NoUnit } from "../scsi/unit/no-unit.ts";
 import type { LogicalUnit } from "../scsi/unit/ports.ts";
-import { AbsentUnit } from "./absent.ts";
 import { type Disposition, takePlace } from "./commands.ts";
 import { Connection } from "./connection.ts";
 import type { Authenticator } from "./login.ts";
@@ -93,7 +93,7 @@ export class Target implements SessionHost, ReceiverHost {
   readonly discardBytes = DISCARD_BYTES;
   readonly #options: TargetOptions;
   readonly #portal: Portal;
-  readonly #absent: AbsentUnit;
+  readonly #absent: NoUnit;
   readonly #desk: LoginDesk;
   readonly #connections: Connection[] = [];
   readonly #regions: number[] = [];
@@ -129,7 +129,7 @@ export class Target implements SessionHost, ReceiverHost {
     this.#polls = new PollSet(this.memory, DISCARD_BYTES);
     this.discardAddress = this.memory.base;
     for (let index = connections - 1; index >= 0; index--) this.#regions.push(regions + index * REGION_BYTES);
-    this.#absent = new AbsentUnit(() => [...this.units.keys()].sort((left, right) => left - right));
+    this.#absent = new NoUnit(() => [...this.units.keys()].sort((left, right) => left - right));
     this.#desk = new LoginDesk({
       host: this,
       targetName: options.iqn,

@@ -3,7 +3,7 @@
 import * as at from "../../../wasm/ring/layout.ts";
 import type { Sense } from "../../scsi/sense.ts";
 import { initializingCommandRequired, interventionRequired, mediumNotPresent } from "../../scsi/senses.ts";
-import type { TapeMedium } from "../../scsi/unit/ports.ts";
+import { emptyMedium } from "../../scsi/unit/ports.ts";
 import { TapePosition } from "../../scsi/unit/tape-position.ts";
 import type { DeviceMemory } from "./device-memory.ts";
 
@@ -22,17 +22,7 @@ export interface LoadedCartridge {
 }
 
 export class HostTapeState {
-  readonly medium: TapeMedium = {
-    loaded: false,
-    present: false,
-    writeProtected: false,
-    barcode: "",
-    serial: "",
-    capacityBytes: 0,
-    remainingBytes: 0,
-    densityCode: 0,
-    mediumType: 0,
-  };
+  readonly medium = emptyMedium();
   image = 0;
   /** Logical object number of the host's next object, and filemarks before it. */
   position = 0;

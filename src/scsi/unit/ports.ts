@@ -22,6 +22,21 @@ export interface TapeMedium {
   mediumType: number;
 }
 
+/** The medium of a drive without a cartridge. */
+export function emptyMedium(): TapeMedium {
+  return {
+    loaded: false,
+    present: false,
+    writeProtected: false,
+    barcode: "",
+    serial: "",
+    capacityBytes: 0,
+    remainingBytes: 0,
+    densityCode: 0,
+    mediumType: 0,
+  };
+}
+
 /** Counters for the log pages, since power on or LOG SELECT's reset. */
 export interface TapeFigures {
   /** As the host counts. */

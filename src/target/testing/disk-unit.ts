@@ -1,9 +1,9 @@
 /** @module A disk in memory, for tests only: the transport tests of other people's conformance suites (iscsi-test-cu) need
  *  a disk LUN. It knows what those ask for: SBC reads and writes by every CDB size, capacity, a little INQUIRY. */
 import { createSharedMemory, type SharedMemory } from "../../base/memory.ts";
+import { NoUnit } from "../../scsi/unit/no-unit.ts";
 import type { LogicalUnit } from "../../scsi/unit/ports.ts";
 import { STATUS_GOOD, STATUS_TASK_ABORTED, type Task } from "../../scsi/unit/task.ts";
-import { AbsentUnit } from "../absent.ts";
 
 const BLOCK_BYTES = 512;
 const BLOCKS = 65536;
@@ -13,7 +13,7 @@ const OUT_OF_RANGE = { key: 5, asc: 0x21, ascq: 0 } as const;
 
 export class DiskUnit implements LogicalUnit {
   readonly #memory: SharedMemory = createSharedMemory(BLOCKS * BLOCK_BYTES);
-  readonly #report = new AbsentUnit(() => [0]);
+  readonly #report = new NoUnit(() => [0]);
 
   execute(task: Task): void {
     const { cdb, parameters } = task;
