@@ -7,7 +7,7 @@ import { ptr } from "bun:ffi";
 import { CommandReply, type DataDirection } from "../../base/command-reply.ts";
 import { libc } from "../../base/ffi.ts";
 import * as put from "../../scsi/cdb.ts";
-import type { InquiryData } from "../../scsi/inquiry.ts";
+import { type InquiryData, VPD_SERIAL } from "../../scsi/inquiry.ts";
 import { parseInquiry, parseModeSense, parseReadPositionShort, parseVpd80 } from "../../scsi/replies.ts";
 import type { Sense } from "../../scsi/sense.ts";
 import { KEY_NOT_READY, KEY_UNIT_ATTENTION } from "../../scsi/senses.ts";
@@ -21,7 +21,6 @@ const READY_POLL_MS = 50;
 const SMALL_BYTES = 252;
 const LOCATE10_BLOCK_MAX = 0xffffffff;
 const INQUIRY_BYTES = 96;
-const VPD_SERIAL = 0x80;
 const ALL_MODE_PAGES = 0x3f;
 const ASC_BECOMING_READY = 0x04;
 
