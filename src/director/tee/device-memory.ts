@@ -18,12 +18,18 @@ export interface DeviceGeometry {
   readonly cacheBytes: number;
 }
 
-const one = new BigUint64Array([1n]);
-const oneAddress = Number(ptr(one));
+/** What is written to an eventfd. The array is held together with its address: nobody else refers to it, and once it is
+ *  collected a wake-up adds whatever lies there then, mostly nothing. */
+const one = wordOf(1n);
+
+function wordOf(value: bigint): { readonly word: BigUint64Array; readonly address: number } {
+  const word = new BigUint64Array([value]);
+  return { word, address: Number(ptr(word)) };
+}
 
 /** Wakes whoever polls this eventfd. */
 export function signal(eventfd: number): void {
-  if (eventfd >= 0) libc.write(eventfd, oneAddress, 8);
+  if (eventfd >= 0) libc.write(eventfd, one.address, 8);
 }
 
 export class DeviceMemory {
