@@ -5,10 +5,9 @@
 import { FFIType, JSCallback, type Pointer, ptr } from "bun:ffi";
 import { CommandReply, type DataDirection } from "../../src/base/command-reply.ts";
 import { checked, libc } from "../../src/base/ffi.ts";
+import { POLLFD_BYTES } from "../../src/base/socket.ts";
 import { type LibiscsiSession, lastError } from "./libiscsi.ts";
 import { readReply } from "./library.ts";
-
-const POLLFD_BYTES = 8;
 
 export class CommandQueue {
   readonly depth: number;

@@ -4,6 +4,7 @@
  *      bun bench/peers/null-target.ts            prints "PORT"; one LUN that answers GOOD to everything */
 import { ptr } from "bun:ffi";
 import { checked, libc } from "../../src/base/ffi.ts";
+import { MSG_NOSIGNAL } from "../../src/base/socket.ts";
 import { negotiation, receive, settle } from "../../src/iscsi/negotiate.ts";
 import {
   AT_CMD_SN,
@@ -47,7 +48,6 @@ const WINDOW = 64;
 const DATA_BYTES = 16 * 1024 * 1024 + 4;
 const AF_INET_LOOPBACK = Uint8Array.of(2, 0, 0, 0, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0);
 const MSG_WAITALL = 0x100;
-const MSG_NOSIGNAL = 0x4000;
 
 interface Write {
   readonly itt: number;

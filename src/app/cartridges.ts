@@ -5,8 +5,8 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { CartridgeFacts, CartridgeFault, CartridgePort, CartridgeRecord } from "../cli/ports.ts";
 import { Cartridge } from "../device/file/cartridge.ts";
+import { BLOCK_BYTES_MAX } from "../device/file/layout.ts";
 
-const BLOCK_BYTES_MAX = 8 * 1024 * 1024;
 const SUFFIX = ".tape";
 
 export const cartridgePort: CartridgePort = {

@@ -3,6 +3,7 @@
  *  (2) Checkpoints go to two slots in turn: a torn one leaves the one before. */
 import { ptr } from "bun:ffi";
 import { present } from "../base/assert.ts";
+import { EIO } from "../base/ffi.ts";
 import {
   BLOCK_BYTES,
   CHECKPOINT_AT,
@@ -19,8 +20,6 @@ import type { Member } from "./member.ts";
 
 /** Says that a member failed, with a negative errno; false: stop, the array is lost. */
 export type MemberFailed = (member: Member, errno: number, during: string) => boolean;
-
-const EIO = 5;
 
 export class HeadWriter {
   readonly arrayId: string;

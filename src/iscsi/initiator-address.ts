@@ -1,13 +1,13 @@
 /** @module Host names to socket addresses through the C library, blocking, since the initiator's thread may block and has
  *  no event loop to wait on. */
 import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
+import { SOCK_STREAM } from "../base/socket.ts";
 
 const { symbols: c } = dlopen("libc.so.6", {
   getaddrinfo: { args: [FFIType.ptr, FFIType.ptr, FFIType.ptr, FFIType.ptr], returns: FFIType.i32 },
   freeaddrinfo: { args: [FFIType.u64_fast], returns: FFIType.void },
 });
 
-const SOCK_STREAM = 1;
 /** `struct addrinfo` on 64-bit Linux. */
 const ADDRINFO_BYTES = 48;
 const AT_SOCKTYPE = 8;

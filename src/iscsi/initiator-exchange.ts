@@ -1,11 +1,12 @@
 /** @module Blocking exchanges of the initiator, one PDU out, one in: all there is while a session has no tasks. */
 import { ptr } from "bun:ffi";
 import { EAGAIN, errorText } from "../base/ffi.ts";
+import { POLLIN, POLLOUT } from "../base/socket.ts";
 import type { LoggedIn } from "./initiator-login.ts";
 import { PduReader, type PduSink } from "./initiator-reader.ts";
 import type { SessionNumbers } from "./initiator-sender.ts";
 import { OWN_TAG } from "./initiator-task.ts";
-import { POLL_IN, POLL_OUT, type Wire } from "./initiator-wire.ts";
+import type { Wire } from "./initiator-wire.ts";
 import {
   AT_ITT,
   AT_STAT_SN,
@@ -63,7 +64,7 @@ export class Exchange implements PduSink {
       const sent = this.#wire.push();
       if (sent >= 0) continue;
       if (sent !== -EAGAIN) this.fail(errorText(sent));
-      else if (this.#wire.wait(POLL_OUT, this.#deadlineMs) === 0) this.fail("no answer in time");
+      else if (this.#wire.wait(POLLOUT, this.#deadlineMs) === 0) this.fail("no answer in time");
     }
     return !this.failed;
   }
@@ -72,7 +73,7 @@ export class Exchange implements PduSink {
   receive(): number {
     this.#arrived = -1;
     while (!this.failed) {
-      if (this.#wire.wait(POLL_IN, this.#deadlineMs) === 0) this.fail("no answer in time");
+      if (this.#wire.wait(POLLIN, this.#deadlineMs) === 0) this.fail("no answer in time");
       else this.reader.read(this.#wire, this, 1);
       if (this.#arrived >= 0) return this.#arrived;
     }

@@ -2,19 +2,22 @@
  *  caller says. Never blocks but in `wait`. Nothing is allocated after `connect`. */
 import { ptr } from "bun:ffi";
 import { checked, EAGAIN, EINTR, errorText, libc } from "../base/ffi.ts";
+import {
+  IPPROTO_TCP,
+  MSG_NOSIGNAL,
+  POLLERR,
+  POLLOUT,
+  SO_ERROR,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  TCP_NODELAY,
+} from "../base/socket.ts";
 import { resolveAddress } from "./initiator-address.ts";
 import { BHS_BYTES, padBytes } from "./pdu.ts";
 
-export const POLL_IN = 1;
-export const POLL_OUT = 4;
-const POLL_ERROR = 8;
 const EINPROGRESS = 115;
-const SOCK_STREAM_NONBLOCK_CLOEXEC = 1 | 0o4000 | 0o2000000;
-const SOL_SOCKET = 1;
-const SO_ERROR = 4;
-const IPPROTO_TCP = 6;
-const TCP_NODELAY = 1;
-const MSG_NOSIGNAL = 0x4000;
 
 // One small buffer: header out, three iovecs, msghdr, pollfd, padding.
 const AT_HEADER = 0;
@@ -53,7 +56,7 @@ export class Wire {
   static connect(host: string, port: number, deadlineMs: number): Connected {
     const address = resolveAddress(host, port);
     if (address === null) return { kind: "failed", cause: `unknown host ${host}` };
-    const fd = checked(libc.socket(address.family, SOCK_STREAM_NONBLOCK_CLOEXEC, 0));
+    const fd = checked(libc.socket(address.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (fd < 0) return { kind: "failed", cause: errorText(fd) };
     const wire = new Wire(fd);
     const cause = wire.#connect(address.bytes, deadlineMs);
@@ -65,7 +68,7 @@ export class Wire {
   #connect(address: Uint8Array, deadlineMs: number): string {
     const started = checked(libc.connect(this.#fd, ptr(address), address.length));
     if (started < 0 && started !== -EINPROGRESS) return errorText(started);
-    if (this.wait(POLL_OUT, deadlineMs) === 0) return "no answer to the connection in time";
+    if (this.wait(POLLOUT, deadlineMs) === 0) return "no answer to the connection in time";
     const option = new Int32Array([0]);
     const optionBytes = new Uint32Array([4]);
     libc.getsockopt(this.#fd, SOL_SOCKET, SO_ERROR, ptr(option), ptr(optionBytes));
@@ -132,7 +135,7 @@ export class Wire {
       this.#view.setInt16(AT_POLLFD + 6, 0, true);
       const ready = checked(libc.poll(this.#address + AT_POLLFD, 1, restMs));
       if (ready > 0) return this.#view.getInt16(AT_POLLFD + 6, true);
-      if (ready < 0 && ready !== -EINTR) return POLL_ERROR;
+      if (ready < 0 && ready !== -EINTR) return POLLERR;
       if (ready === 0 && performance.now() >= deadlineMs) return 0;
     }
   }

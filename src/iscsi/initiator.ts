@@ -12,6 +12,7 @@
  *      session.serve(10); for (let done = session.reap(); done >= 0; ...) session.replyOf(done) */
 import type { CommandReply, DataDirection } from "../base/command-reply.ts";
 import { errorText } from "../base/ffi.ts";
+import { POLLIN, POLLOUT } from "../base/socket.ts";
 import type { LoggedIn } from "./initiator-login.ts";
 import {
   type DiscoveredTarget,
@@ -25,7 +26,7 @@ import { PduReader } from "./initiator-reader.ts";
 import { Receiver } from "./initiator-receiver.ts";
 import { Sender } from "./initiator-sender.ts";
 import { InitiatorTask, OWN_TAG, PLACES_MAX } from "./initiator-task.ts";
-import { POLL_IN, POLL_OUT, type Wire } from "./initiator-wire.ts";
+import type { Wire } from "./initiator-wire.ts";
 import type { SessionParameters } from "./keys.ts";
 import {
   LOGOUT_SESSION,
@@ -263,8 +264,8 @@ export class Initiator {
       }
       nearestMs = Math.min(nearestMs, task.deadlineMs);
     }
-    const ready = this.#wire.wait(this.#sender.waiting ? POLL_IN | POLL_OUT : POLL_IN, nearestMs);
-    if ((ready & ~POLL_OUT) !== 0) this.#reader.read(this.#wire, this.#receiver);
+    const ready = this.#wire.wait(this.#sender.waiting ? POLLIN | POLLOUT : POLLIN, nearestMs);
+    if ((ready & ~POLLOUT) !== 0) this.#reader.read(this.#wire, this.#receiver);
     if (this.#receiver.failed) this.#end(this.#receiver.cause);
     else this.#push();
   }

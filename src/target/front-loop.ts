@@ -11,6 +11,7 @@
  *      the port has completed it, which it must. */
 import { libc } from "../base/ffi.ts";
 import { createSharedMemory, type SharedMemory } from "../base/memory.ts";
+import { POLLERR, POLLFD_BYTES, POLLHUP, POLLIN, POLLOUT } from "../base/socket.ts";
 import { TERMS, type Terms } from "../iscsi/negotiate.ts";
 import { ASYNC_LOGOUT_REQUEST, OP_LOGIN, opcodeOf } from "../iscsi/pdu.ts";
 import { encodeAsyncMessage } from "../iscsi/responses.ts";
@@ -20,7 +21,7 @@ import { type Disposition, takePlace } from "./commands.ts";
 import { Connection } from "./connection.ts";
 import type { Authenticator } from "./login.ts";
 import { LoginDesk } from "./login-desk.ts";
-import { POLLERR, POLLFD_BYTES, POLLHUP, POLLIN, POLLOUT, PollSet } from "./poll-set.ts";
+import { PollSet } from "./poll-set.ts";
 import {
   acceptConnection,
   addressText,

@@ -7,6 +7,7 @@
  *  (3) sendmsg() never blocks; what it did not take is kept and goes on at POLLOUT. */
 import { checked, EAGAIN, EINTR, libc } from "../base/ffi.ts";
 import type { SharedMemory } from "../base/memory.ts";
+import { MSG_DONTWAIT, MSG_NOSIGNAL } from "../base/socket.ts";
 import { BHS_BYTES } from "../iscsi/pdu.ts";
 import {
   CONTROL_OUT,
@@ -33,8 +34,6 @@ const STAGED_BYTES_MAX = 512;
 const ENTRIES = 512;
 /** The connection reads no further while so many answers wait. */
 const ENTRIES_CONGESTED = 256;
-const MSG_NOSIGNAL = 0x4000;
-const MSG_DONTWAIT = 0x40;
 
 export interface OutputSource {
   /** Encodes the next PDU of a task's entry at `at`; returns its bytes in the stage, 0 where there is nothing to send.

@@ -1,12 +1,7 @@
 /** @module What poll() waits for: an array of struct pollfd in the target's memory, filled anew for each call. */
 import { checked, EINTR, errorText, libc } from "../base/ffi.ts";
 import type { SharedMemory } from "../base/memory.ts";
-
-export const POLLIN = 1;
-export const POLLOUT = 4;
-export const POLLERR = 8;
-export const POLLHUP = 16;
-export const POLLFD_BYTES = 8;
+import { POLLFD_BYTES } from "../base/socket.ts";
 
 export class PollSet {
   readonly #memory: SharedMemory;

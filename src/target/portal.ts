@@ -1,6 +1,21 @@
 /** @module The listening socket and what it accepts: plain TCP through libc, never through the event loop.
  *  A portal is opened before anything else starts, so that a taken port stops the start with words. */
 import { checked, EADDRINUSE, errorText, libc } from "../base/ffi.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  IPPROTO_TCP,
+  SO_KEEPALIVE,
+  SO_REUSEADDR,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  TCP_KEEPCNT,
+  TCP_KEEPIDLE,
+  TCP_KEEPINTVL,
+  TCP_NODELAY,
+} from "../base/socket.ts";
 
 export interface Portal {
   readonly fd: number;
@@ -13,19 +28,6 @@ export type PortalOutcome =
   | { readonly kind: "listening"; readonly portal: Portal }
   | { readonly kind: "failed"; readonly cause: string };
 
-const AF_INET = 2;
-const AF_INET6 = 10;
-const SOCK_STREAM = 1;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const SOL_SOCKET = 1;
-const SO_REUSEADDR = 2;
-const SO_KEEPALIVE = 9;
-const IPPROTO_TCP = 6;
-const TCP_NODELAY = 1;
-const TCP_KEEPIDLE = 4;
-const TCP_KEEPINTVL = 5;
-const TCP_KEEPCNT = 6;
 const SOCKADDR_BYTES = 28;
 const BACKLOG = 64;
 

@@ -10,6 +10,7 @@
 
 import { checked, EAGAIN, EINTR, libc } from "../base/ffi.ts";
 import type { SharedMemory } from "../base/memory.ts";
+import { MSG_DONTWAIT } from "../base/socket.ts";
 import {
   ahsBytesOf,
   BHS_BYTES,
@@ -62,7 +63,6 @@ const PHASE_DATA = 2;
 const SINK_CONTROL = 0;
 const SINK_TASK = 1;
 const SINK_DISCARD = 2;
-const MSG_DONTWAIT = 0x40;
 /** PDUs dealt with before other connections have their turn. */
 const TURN_PDUS = 64;
 

@@ -1,8 +1,7 @@
 /** @module Sleeping until an eventfd says that there is something to do. */
 import { ptr } from "bun:ffi";
 import { libc } from "../base/ffi.ts";
-
-const POLLIN = 1;
+import { POLLIN } from "../base/socket.ts";
 
 export class EventSleeper {
   private readonly pollfd = new Int32Array(2);

@@ -1,6 +1,7 @@
 /** @module READ ATTRIBUTE (SPC-5): the attributes of cartridge and device that hosts look for. Read only.
  *
  *      attribute  0 identifier (16)  2 READ ONLY, format  3 length (16)  5 value  */
+import { MIB } from "../../base/units.ts";
 import { ascii, putAscii, putU16, putU32, putU64, u8, u16, u32 } from "../bytes.ts";
 import type { TapeMedium } from "./ports.ts";
 
@@ -27,20 +28,18 @@ interface Attribute {
   put(medium: TapeMedium, into: Uint8Array, at: number): void;
 }
 
-const MEBIBYTE = 1048576;
-
 const attributes: readonly Attribute[] = [
   {
     id: ATTRIBUTE_REMAINING,
     format: BINARY,
     bytes: 8,
-    put: (medium, into, at) => putU64(into, at, Math.floor(medium.remainingBytes / MEBIBYTE)),
+    put: (medium, into, at) => putU64(into, at, Math.floor(medium.remainingBytes / MIB)),
   },
   {
     id: ATTRIBUTE_CAPACITY,
     format: BINARY,
     bytes: 8,
-    put: (medium, into, at) => putU64(into, at, Math.floor(medium.capacityBytes / MEBIBYTE)),
+    put: (medium, into, at) => putU64(into, at, Math.floor(medium.capacityBytes / MIB)),
   },
   {
     id: ATTRIBUTE_MANUFACTURER,

@@ -1,4 +1,5 @@
 /** @module Log pages of a tape drive (SSC-5): 02 03 0C 11 17 2E 31. Sizes are MiB on the pages that hosts read them from. */
+import { MIB } from "../../base/units.ts";
 import {
   binary,
   counter,
@@ -15,7 +16,6 @@ import {
 } from "./log.ts";
 import type { TapeFigures, TapePort } from "./ports.ts";
 
-const MEBIBYTE = 1048576;
 const TAPE_ALERT_FLAGS = 64;
 
 const noFigures: TapeFigures = {
@@ -69,9 +69,9 @@ export function tapeLogPages(port: TapePort, isCompressing: () => boolean): read
       parameters: () => {
         const { loaded, remainingBytes, capacityBytes } = port.medium;
         return [
-          counter(0x0001, 4, loaded ? Math.floor(remainingBytes / MEBIBYTE) : 0),
+          counter(0x0001, 4, loaded ? Math.floor(remainingBytes / MIB) : 0),
           counter(0x0002, 4, 0),
-          counter(0x0003, 4, loaded ? Math.floor(capacityBytes / MEBIBYTE) : 0),
+          counter(0x0003, 4, loaded ? Math.floor(capacityBytes / MIB) : 0),
           counter(0x0004, 4, 0),
         ];
       },

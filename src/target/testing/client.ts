@@ -2,16 +2,12 @@
  *  itself (`pollOnce`) while it waits for an answer. Everything happens on one thread. */
 import { ptr } from "bun:ffi";
 import { checked, EAGAIN, libc } from "../../base/ffi.ts";
+import { MSG_DONTWAIT, MSG_NOSIGNAL, SO_RCVBUF, SOL_SOCKET } from "../../base/socket.ts";
 import * as pdu from "../../iscsi/pdu.ts";
 import * as requests from "../../iscsi/requests.ts";
 import { formatText, parseText, type TextPair } from "../../iscsi/text.ts";
 import type { Target } from "../front-loop.ts";
 import { socketAddress } from "../portal.ts";
-
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
-const SOL_SOCKET = 1;
-const SO_RCVBUF = 8;
 
 /** One PDU as it came. */
 export class Received {
