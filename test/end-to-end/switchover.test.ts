@@ -333,6 +333,43 @@ test(
   TIMEOUT_MS,
 );
 
+for (const { name, spares, drive } of [
+  {
+    name: "RED-30a: dedicated spares: an idle drive is left alone, and the host is told",
+    spares: "dedicated",
+    drive: 1,
+  },
+  { name: "RED-30b: any idle drive serves as a spare", spares: "any", drive: 2 },
+] as const) {
+  test(
+    name,
+    () =>
+      withGateway(
+        "spares",
+        `${settings({ spares: 0, faults: ["drive 1: on write 50: hardware error"] }).replace("drives = 1", "drives = 2")}
+[[devices]]
+name = "drive-1"
+drive = 1
+spares = "${spares}"
+`,
+        async (gateway) => {
+          const session = gateway.connect();
+          const job = new TapeJob(session);
+          job.load(BARCODE);
+          for (let n = 0; n < 200 && job.block(64 * KIB); n++);
+          const kept = job.filemarks(1);
+          expect(kept).toBe(drive === 2);
+          expect(job.errors.length > 0).toBe(drive === 1);
+          const status = await gateway.api.status();
+          expect(status.drives.find(({ id }) => id === 2)?.state).toBe(drive === 2 ? "coupled" : "idle");
+          expect(deviceOf(status).state).toBe(drive === 2 ? "Streaming" : "Halted");
+          session.close();
+        },
+      ),
+    TIMEOUT_MS,
+  );
+}
+
 test(
   "RED-10, RED-23b: no drive and the cache full: BUSY, the session stays; a drive comes back: BUSY ends, the job goes on",
   () =>
