@@ -275,6 +275,30 @@ export function setLun(view: DataView, at: number, lun: number): void {
   view.setUint32(at + 12, 0);
 }
 
+/** Byte 1 of Login Request and Response: T, C, CSG and, with T, NSG. */
+export function loginFlags(
+  transit: boolean,
+  continues: boolean,
+  currentStage: number,
+  nextStage: number,
+): number {
+  const stages = (currentStage << 2) | (transit ? nextStage : 0);
+  return (transit ? FLAG_TRANSIT : 0) | (continues ? FLAG_CONTINUE : 0) | stages;
+}
+
+/** `isidHigh`: bytes 8..11 (type, vendor), `isidLow`: the qualifier in bytes 12, 13; then the TSIH. */
+export function setLoginSession(
+  view: DataView,
+  at: number,
+  isidHigh: number,
+  isidLow: number,
+  tsih: number,
+): void {
+  view.setUint32(at + AT_ISID, isidHigh);
+  view.setUint16(at + AT_ISID + 4, isidLow);
+  view.setUint16(at + AT_TSIH, tsih);
+}
+
 /** Zeroes the header and sets opcode and flags. */
 export function clearHeader(view: DataView, at: number, opcode: number, flags: number): void {
   for (let offset = 0; offset < BHS_BYTES; offset += 8) view.setFloat64(at + offset, 0);

@@ -16,8 +16,8 @@ import {
   clearHeader,
   FLAG_CONTINUE,
   FLAG_FINAL,
-  FLAG_TRANSIT,
   IMMEDIATE,
+  loginFlags,
   OP_DATA_OUT,
   OP_LOGIN,
   OP_LOGOUT,
@@ -27,11 +27,19 @@ import {
   OP_TASK_MANAGEMENT,
   OP_TEXT,
   setDataBytes,
+  setLoginSession,
   setLun,
 } from "./pdu.ts";
 
 /** Task attribute SIMPLE (RFC 7143 §11.3.1). */
 export const ATTRIBUTE_SIMPLE = 1;
+
+/** What all requests that take part in the command order carry at the same place. */
+function stampRequest(view: DataView, at: number, itt: number, cmdSN: number, expStatSN: number): void {
+  view.setUint32(at + AT_ITT, itt);
+  view.setUint32(at + AT_CMD_SN, cmdSN);
+  view.setUint32(at + AT_EXP_STAT_SN, expStatSN);
+}
 
 /** `flags`: FLAG_FINAL, FLAG_READ, FLAG_WRITE and the task attribute. A CDB shorter than 16 bytes is padded. */
 export function encodeScsiCommand(
@@ -49,10 +57,8 @@ export function encodeScsiCommand(
   clearHeader(view, at, OP_SCSI_COMMAND, flags);
   setDataBytes(view, at, dataBytes);
   setLun(view, at, lun);
-  view.setUint32(at + AT_ITT, itt);
   view.setUint32(at + AT_EDTL, expectedBytes);
-  view.setUint32(at + AT_CMD_SN, cmdSN);
-  view.setUint32(at + AT_EXP_STAT_SN, expStatSN);
+  stampRequest(view, at, itt, cmdSN, expStatSN);
   const length = Math.min(cdb.length, 16);
   for (let index = 0; index < length; index++) view.setUint8(at + AT_CDB + index, cdb[index] ?? 0);
 }
@@ -95,10 +101,8 @@ export function encodeNopOut(
   clearHeader(view, at, OP_NOP_OUT | (immediate ? IMMEDIATE : 0), FLAG_FINAL);
   setDataBytes(view, at, dataBytes);
   setLun(view, at, lun);
-  view.setUint32(at + AT_ITT, itt);
   view.setUint32(at + AT_TTT, ttt);
-  view.setUint32(at + AT_CMD_SN, cmdSN);
-  view.setUint32(at + AT_EXP_STAT_SN, expStatSN);
+  stampRequest(view, at, itt, cmdSN, expStatSN);
 }
 
 export function encodeTaskManagement(
@@ -115,15 +119,13 @@ export function encodeTaskManagement(
 ): void {
   clearHeader(view, at, OP_TASK_MANAGEMENT | (immediate ? IMMEDIATE : 0), FLAG_FINAL | taskFunction);
   setLun(view, at, lun);
-  view.setUint32(at + AT_ITT, itt);
   view.setUint32(at + AT_REFERENCED_TAG, referencedTag);
-  view.setUint32(at + AT_CMD_SN, cmdSN);
-  view.setUint32(at + AT_EXP_STAT_SN, expStatSN);
+  stampRequest(view, at, itt, cmdSN, expStatSN);
   view.setUint32(at + AT_REF_CMD_SN, refCmdSN);
   view.setUint32(at + AT_EXP_DATA_SN, 0);
 }
 
-/** `isidHigh`: bytes 8..11 (type, vendor), `isidLow`: the qualifier in bytes 12, 13. Login is always immediate. */
+/** ISID as `setLoginSession` takes it. Login is always immediate. */
 export function encodeLogin(
   view: DataView,
   at: number,
@@ -140,21 +142,11 @@ export function encodeLogin(
   expStatSN: number,
   dataBytes: number,
 ): void {
-  const stages = (currentStage << 2) | (transit ? nextStage : 0);
-  clearHeader(
-    view,
-    at,
-    OP_LOGIN | IMMEDIATE,
-    (transit ? FLAG_TRANSIT : 0) | (continues ? FLAG_CONTINUE : 0) | stages,
-  );
+  clearHeader(view, at, OP_LOGIN | IMMEDIATE, loginFlags(transit, continues, currentStage, nextStage));
   setDataBytes(view, at, dataBytes);
-  view.setUint32(at + 8, isidHigh);
-  view.setUint16(at + 12, isidLow);
-  view.setUint16(at + 14, tsih);
-  view.setUint32(at + AT_ITT, itt);
+  setLoginSession(view, at, isidHigh, isidLow, tsih);
   view.setUint16(at + AT_CID, cid);
-  view.setUint32(at + AT_CMD_SN, cmdSN);
-  view.setUint32(at + AT_EXP_STAT_SN, expStatSN);
+  stampRequest(view, at, itt, cmdSN, expStatSN);
 }
 
 export function encodeText(
@@ -172,10 +164,8 @@ export function encodeText(
   const flags = (final ? FLAG_FINAL : 0) | (continues ? FLAG_CONTINUE : 0);
   clearHeader(view, at, OP_TEXT | (immediate ? IMMEDIATE : 0), flags);
   setDataBytes(view, at, dataBytes);
-  view.setUint32(at + AT_ITT, itt);
   view.setUint32(at + AT_TTT, ttt);
-  view.setUint32(at + AT_CMD_SN, cmdSN);
-  view.setUint32(at + AT_EXP_STAT_SN, expStatSN);
+  stampRequest(view, at, itt, cmdSN, expStatSN);
 }
 
 /** `reason`: LOGOUT_SESSION, LOGOUT_CONNECTION or LOGOUT_RECOVERY. */
@@ -190,10 +180,8 @@ export function encodeLogout(
   expStatSN: number,
 ): void {
   clearHeader(view, at, OP_LOGOUT | (immediate ? IMMEDIATE : 0), FLAG_FINAL | reason);
-  view.setUint32(at + AT_ITT, itt);
   view.setUint16(at + AT_CID, cid);
-  view.setUint32(at + AT_CMD_SN, cmdSN);
-  view.setUint32(at + AT_EXP_STAT_SN, expStatSN);
+  stampRequest(view, at, itt, cmdSN, expStatSN);
 }
 
 export function encodeSnack(

@@ -27,7 +27,7 @@ import {
   clearHeader,
   FLAG_CONTINUE,
   FLAG_FINAL,
-  FLAG_TRANSIT,
+  loginFlags,
   OP_ASYNC_MESSAGE,
   OP_DATA_IN,
   OP_LOGIN_RESPONSE,
@@ -39,6 +39,7 @@ import {
   OP_TASK_MANAGEMENT_RESPONSE,
   OP_TEXT_RESPONSE,
   setDataBytes,
+  setLoginSession,
   setLun,
   TAG_NONE,
 } from "./pdu.ts";
@@ -161,17 +162,9 @@ export function encodeLoginResponse(
   status: number,
   dataBytes: number,
 ): void {
-  const stages = (currentStage << 2) | (transit ? nextStage : 0);
-  clearHeader(
-    view,
-    at,
-    OP_LOGIN_RESPONSE,
-    (transit ? FLAG_TRANSIT : 0) | (continues ? FLAG_CONTINUE : 0) | stages,
-  );
+  clearHeader(view, at, OP_LOGIN_RESPONSE, loginFlags(transit, continues, currentStage, nextStage));
   setDataBytes(view, at, dataBytes);
-  view.setUint32(at + 8, isidHigh);
-  view.setUint16(at + 12, isidLow);
-  view.setUint16(at + 14, tsih);
+  setLoginSession(view, at, isidHigh, isidLow, tsih);
   view.setUint32(at + AT_ITT, itt);
   view.setUint16(at + AT_LOGIN_STATUS, status);
 }
