@@ -157,41 +157,34 @@ export function putReadAttribute(cdb: Uint8Array, first: number, allocationBytes
 
 // --- tape (SSC-5) ---
 
-/** One variable block of `count` bytes, or, FIXED, `count` blocks. */
-export function putWrite6(cdb: Uint8Array, count: number, fixed = false): number {
-  const bytes = begin(cdb, op.WRITE_6);
-  cdb[1] = fixed ? 1 : 0;
+/** What READ, WRITE, VERIFY, SPACE and WRITE FILEMARKS (6) share: flags in byte 1, a 24-bit count in bytes 2 to 4. */
+function beginCounted6(cdb: Uint8Array, opcode: number, flags: number, count: number): number {
+  const bytes = begin(cdb, opcode);
+  cdb[1] = flags;
   putU24(cdb, 2, count);
   return bytes;
+}
+
+/** One variable block of `count` bytes, or, FIXED, `count` blocks. */
+export function putWrite6(cdb: Uint8Array, count: number, fixed = false): number {
+  return beginCounted6(cdb, op.WRITE_6, fixed ? 1 : 0, count);
 }
 
 export function putRead6(cdb: Uint8Array, count: number, fixed = false, sili = false): number {
-  const bytes = begin(cdb, op.READ_6);
-  cdb[1] = (fixed ? 1 : 0) | (sili ? 2 : 0);
-  putU24(cdb, 2, count);
-  return bytes;
+  return beginCounted6(cdb, op.READ_6, (fixed ? 1 : 0) | (sili ? 2 : 0), count);
 }
 
 export function putVerify6(cdb: Uint8Array, count: number, fixed = false): number {
-  const bytes = begin(cdb, op.VERIFY_6);
-  cdb[1] = fixed ? 1 : 0;
-  putU24(cdb, 2, count);
-  return bytes;
+  return beginCounted6(cdb, op.VERIFY_6, fixed ? 1 : 0, count);
 }
 
 export function putWriteFilemarks(cdb: Uint8Array, count: number, immediate = false): number {
-  const bytes = begin(cdb, op.WRITE_FILEMARKS_6);
-  cdb[1] = immediate ? 1 : 0;
-  putU24(cdb, 2, count);
-  return bytes;
+  return beginCounted6(cdb, op.WRITE_FILEMARKS_6, immediate ? 1 : 0, count);
 }
 
 /** `code`: 0 blocks, 1 filemarks, 3 end of data. `count` from -8388608 to 8388607. */
 export function putSpace6(cdb: Uint8Array, code: number, count: number): number {
-  const bytes = begin(cdb, op.SPACE_6);
-  cdb[1] = code;
-  putU24(cdb, 2, count);
-  return bytes;
+  return beginCounted6(cdb, op.SPACE_6, code, count);
 }
 
 export function putSpace16(cdb: Uint8Array, code: number, count: number): number {
