@@ -38,6 +38,7 @@ step btape 900 '{ echo test; for _ in $(seq 60); do echo; done; } >$WORK/answers
     "We should be in file 5. I am at file 5. This is correct"; do has "$test" </host/btape.log; done
   refused grep -iE "error|failed|incorrect" <(grep -v "there should be no I/O errors" /host/btape.log)'
 grep -E "OK|orrect|===" /host/btape.log | cut -c1-120
+step unload 120 'mt -f $TAPE offline; mtx -f $CHANGER_SG unload 1 0'
 step dmesg 10 dmesg_clean
 step logout 60 iscsi_logout
 finish
