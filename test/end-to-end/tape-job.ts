@@ -36,7 +36,7 @@ function makeNoise(): Uint8Array {
 export type Written = { readonly bytes: number; readonly hash: bigint } | null;
 
 export class TapeJob {
-  readonly tape: HostTape;
+  tape: HostTape;
   /** What was answered with GOOD, object by object. */
   readonly written: Written[] = [];
   /** Answers that were neither GOOD nor early warning. */
@@ -47,10 +47,16 @@ export class TapeJob {
   private pieceNext = 0;
 
   constructor(
-    private readonly session: Initiator,
+    private session: Initiator,
     readonly lun = 1,
   ) {
     this.tape = new HostTape(session, lun);
+  }
+
+  /** Goes on over another session, with all notes kept. */
+  reconnect(session: Initiator): void {
+    this.session = session;
+    this.tape = new HostTape(session, this.lun);
   }
 
   load(barcode: string): void {
