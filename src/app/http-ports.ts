@@ -1,5 +1,6 @@
 /** @module What the API may ask of the house. */
 import type { DriveId } from "../base/brands.ts";
+import type { Replacement } from "../cache/replacement.ts";
 import type { HttpPorts, OrderOutcome } from "../http/ports.ts";
 import type { House } from "./house.ts";
 import { libraryStatus } from "./library-view.ts";
@@ -7,6 +8,8 @@ import { deviceStatus, driveStatus } from "./status-facts.ts";
 import { VERSION } from "./version.ts";
 
 const ANSWER_WITHIN_MS = 2000;
+/** The new disk's room is reserved first. */
+const REPLACE_WITHIN_MS = 60_000;
 
 export function httpPorts(house: House): HttpPorts {
   const known = (drive: DriveId): OrderOutcome | null =>
@@ -81,6 +84,19 @@ export function httpPorts(house: House): HttpPorts {
       tell(drive, "driveReturned", `drive ${drive} is back; it stands by as a spare`);
       for (const desk of house.desks) desk.dispatch({ kind: "driveReturned", drive });
       return { kind: "done", text: `drive ${drive} stands by as a spare` };
+    },
+    async replaceCacheDisk({ device, member }) {
+      const desk = house.desks.find((one) => one.name === device);
+      const path = desk?.parts.settings.cache.memberPaths[member - 1];
+      if (desk === undefined || path === undefined)
+        return { kind: "notFound", text: `${device} has no cache member ${member}` };
+      const result = await desk.parts.cacheWorker?.order<Replacement>(
+        { kind: "replaceMember", member: member - 1, path },
+        REPLACE_WITHIN_MS,
+      );
+      if (result?.kind !== "rebuilding")
+        return { kind: "conflict", text: `${path}: ${result?.reason ?? "the cache does not answer"}` };
+      return { kind: "done", text: `${path} is being rebuilt; ${device} goes on meanwhile` };
     },
     operatorRetry({ device, drive }) {
       const desk = house.desks.find((one) => one.name === device);

@@ -35,7 +35,7 @@ export const cacheSchema = z.strictObject({
   pinnedBytes: bytes,
   /** O_DIRECT is in use on every member. */
   direct: z.boolean(),
-  members: z.array(z.strictObject({ path: z.string(), state: z.enum(["good", "lost"]) })),
+  members: z.array(z.strictObject({ path: z.string(), state: z.enum(["good", "rebuilding", "lost"]) })),
 });
 
 export const deviceSchema = z.strictObject({

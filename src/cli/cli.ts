@@ -2,6 +2,7 @@
  *  to do. `run` resolves with the exit code and never throws; the caller ends the process with it at once
  *  (`process.exit`), since a server that was told to quit may still be draining. */
 import { Command, CommanderError } from "commander";
+import { addCache } from "./commands/cache.ts";
 import { addCartridge } from "./commands/cartridge.ts";
 import { addDemo } from "./commands/demo.ts";
 import { addDrive } from "./commands/drive.ts";
@@ -38,7 +39,7 @@ async function run(ports: CliPorts, args: readonly string[]): Promise<number> {
     })
     .exitOverride();
   // Commands inherit output and exitOverride from the program that makes them: set both first.
-  for (const add of [addServe, addStatus, addEvents, addDrive, addRetry, addCartridge, addDemo]) {
+  for (const add of [addServe, addStatus, addEvents, addDrive, addCache, addRetry, addCartridge, addDemo]) {
     add(program, ports, finish);
   }
   if (args.length === 0) {

@@ -43,6 +43,10 @@ function house(token: string | null = null, host = "127.0.0.1") {
         ? { kind: "conflict", text: "drive 1 has not failed" }
         : { kind: "done", text: "back" };
     },
+    replaceCacheDisk: ({ device, member }) =>
+      member === 1
+        ? { kind: "conflict", text: `member 1 of ${device} is in use` }
+        : { kind: "done", text: "being rebuilt" },
     operatorRetry(order) {
       heard.retries.push(order);
       return { kind: "done", text: "it goes on" };

@@ -14,7 +14,7 @@ import type { HttpPorts, HttpSettings } from "./ports.ts";
 import { problem } from "./problem.ts";
 
 export { morning } from "./morning.ts";
-export type { HttpPorts, HttpSettings, OrderOutcome, RetryOrder } from "./ports.ts";
+export type { HttpPorts, HttpSettings, OrderOutcome, ReplaceCacheDisk, RetryOrder } from "./ports.ts";
 
 const BODY_BYTES_MAX = 16 * 1024;
 const log = logOf("http");

@@ -35,13 +35,21 @@ function ofDevice(device: DeviceStatus): MorningItem[] {
     const lost = device.cache.members
       .filter((member) => member.state === "lost")
       .map((member) => member.path);
+    const number = device.cache.members.findIndex((member) => member.state === "lost") + 1;
     const isLost = device.cache.state === "lost";
+    const rebuilds = !isLost && lost.length === 0;
     items.push({
       severity: isLost ? "alarm" : "warning",
       text: isLost
         ? `${device.name} has lost its cache and goes on tape only, without protection.`
-        : `${device.name}'s cache has lost a member${lost.length === 0 ? "" : ` (${lost.join(", ")})`}; nothing is lost, the next one would be.`,
-      todo: "Replace the disk.",
+        : rebuilds
+          ? `A disk of ${device.name}'s cache is being rebuilt; nothing is lost, the next disk would be.`
+          : `${device.name}'s cache has lost a member (${lost.join(", ")}); nothing is lost, the next one would be.`,
+      todo: isLost
+        ? "Replace its disks and restart."
+        : rebuilds
+          ? "Wait until it is done."
+          : `Put a new disk in its place, then: understudy cache replace ${device.name} ${number}.`,
     });
   }
   return items;

@@ -1,4 +1,5 @@
-/** @module What an operator may order: return a drive, inject or clear a fault, let a halted device go on. */
+/** @module What an operator may order: return a drive, inject or clear a fault, replace a cache disk, let a halted device
+ *  go on. */
 import { type Context, Hono } from "hono";
 import { z } from "zod";
 import { type DriveId, isMalformed, parseDeviceName, parseDriveId } from "../base/brands.ts";
@@ -76,6 +77,15 @@ export function orderRoutes(ports: HttpPorts): Hono {
   routes.post("/drives/:id/return", (context) =>
     withDrive(context, async (drive) => answer(context, await ports.returnDrive(drive))),
   );
+
+  routes.post("/devices/:name/cache/:member/replace", async (context) => {
+    const device = parseDeviceName(context.req.param("name"));
+    const member = Number(context.req.param("member"));
+    if (isMalformed(device)) return problem(context, 404, `there is no device ${device.given}`);
+    if (!Number.isInteger(member) || member < 1)
+      return problem(context, 404, "members of a cache count from 1");
+    return answer(context, await ports.replaceCacheDisk({ device, member }));
+  });
 
   routes.post("/operator/retry", async (context) => {
     const body = await bodyOf(context, retryBody);

@@ -21,6 +21,12 @@ export interface RetryOrder {
   readonly cartridge: string | null;
 }
 
+export interface ReplaceCacheDisk {
+  readonly device: DeviceName;
+  /** Number of the member, from 1, in the order of the configuration. */
+  readonly member: number;
+}
+
 export interface HttpPorts {
   status(): StatusFacts;
   library(): LibraryStatus;
@@ -28,6 +34,8 @@ export interface HttpPorts {
   injectFault(drive: DriveId, rule: string): OrderOutcome | Promise<OrderOutcome>;
   clearFaults(drive: DriveId): OrderOutcome | Promise<OrderOutcome>;
   returnDrive(drive: DriveId): OrderOutcome | Promise<OrderOutcome>;
+  /** The disk at a lost member's path is a new one: rebuild it. */
+  replaceCacheDisk(order: ReplaceCacheDisk): OrderOutcome | Promise<OrderOutcome>;
   operatorRetry(order: RetryOrder): OrderOutcome | Promise<OrderOutcome>;
 }
 

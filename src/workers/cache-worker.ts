@@ -20,17 +20,20 @@ export function runCacheWorker(start: CacheStart, tell: (notice: WorkerNotice) =
   const sleeper = new EventSleeper(start.mailbox.eventfd);
   // The folders are ours to make; a file that is there already is looked at first.
   for (const path of start.cache.memberPaths) mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  let healthChanged = false;
   const opened = openCacheArray({
     ...start.cache,
     shared: device.shared,
-    onEvent: (event) =>
+    onEvent: (event) => {
+      healthChanged = true;
       tell({
         kind: "cacheEvent",
         device: start.device,
         severity: event.severity,
         transition: event.transition,
         text: event.text,
-      }),
+      });
+    },
   });
   if (opened.kind === "refused") {
     tell({ kind: "started", facts: { ...nothing, refused: { path: opened.path, reason: opened.reason } } });
@@ -87,6 +90,10 @@ export function runCacheWorker(start: CacheStart, tell: (notice: WorkerNotice) =
           return;
       }
       tell({ kind: "reply", orderId: request.orderId, result });
+      tell({ kind: "cacheHealth", device: start.device, health: describe(array) });
+    }
+    if (healthChanged) {
+      healthChanged = false;
       tell({ kind: "cacheHealth", device: start.device, health: describe(array) });
     }
     if (writer === null) {
@@ -149,7 +156,7 @@ function describe(array: CacheArray): CacheFacts {
     direct: health.direct,
     members: health.members.map((member) => ({
       path: member.path,
-      state: member.state === "good" ? "good" : "lost",
+      state: member.state === "good" || member.state === "rebuilding" ? member.state : "lost",
     })),
   };
 }

@@ -215,9 +215,10 @@ class DriveWorker {
     return { armed: describeFaultRule(rule) };
   }
 
+  /** Opened anew for each coupling: a disk may have been replaced since. */
   private cacheOf(index: number): CacheReader | null {
-    const known = this.caches[index];
-    if (known) return known;
+    this.caches[index]?.close();
+    this.caches[index] = null;
     const spec = this.start.devices[index]?.cache;
     const device = this.devices[index];
     if (!spec || device === undefined || !device.cacheActive) return null;

@@ -142,7 +142,7 @@ export interface CacheFacts {
   readonly created: boolean;
   readonly describe: string;
   readonly direct: boolean;
-  readonly members: readonly { readonly path: string; readonly state: "good" | "lost" }[];
+  readonly members: readonly { readonly path: string; readonly state: "good" | "rebuilding" | "lost" }[];
   /** The journal that is not on tape by the last checkpoint's word. */
   readonly recovered: {
     /** From here on it is to be carried out on tape. */

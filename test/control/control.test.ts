@@ -35,6 +35,10 @@ beforeEach(() => {
     },
     clearFaults: () => ({ kind: "done", text: "none" }),
     returnDrive: (drive) => ({ kind: "conflict", text: `drive ${drive} has not failed` }),
+    replaceCacheDisk({ device, member }) {
+      orders.push(`replace ${device} ${member}`);
+      return { kind: "done", text: "being rebuilt" };
+    },
     operatorRetry(order) {
       orders.push(JSON.stringify(order));
       return { kind: "done", text: "it goes on" };
@@ -105,10 +109,12 @@ test("orders reach the server; its refusals come back as one line", async () => 
   const done = cli();
   expect(await done.run("drive", "fault", "1", "on write 400: hardware error")).toBe(0);
   expect(await done.run("retry", "drive-1", "--drive", "3")).toBe(0);
-  expect(done.said.out).toBe("it will\nit goes on\n");
+  expect(await done.run("cache", "replace", "drive-1", "2")).toBe(0);
+  expect(done.said.out).toBe("it will\nit goes on\nbeing rebuilt\n");
   expect(orders).toEqual([
     "fault 1 on write 400: hardware error",
     '{"device":"drive-1","drive":3,"cartridge":null}',
+    "replace drive-1 2",
   ]);
   const refused = cli();
   expect(await refused.run("drive", "return", "1")).toBe(1);

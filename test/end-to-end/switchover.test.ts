@@ -450,6 +450,70 @@ test(
 );
 
 test(
+  "RED-03: a lost cache disk is replaced and rebuilt on line, under a stream; then another one is lost, and then the drive: nothing is",
+  async () => {
+    const directory = temporaryDirectory("rebuild");
+    let gateway: Gateway | null = null;
+    try {
+      gateway = await Gateway.start({ directory, settings: settings({}) });
+      const [first = "", second = ""] = deviceOf(await gateway.api.status()).cache.members.map(
+        ({ path }) => path,
+      );
+      expect(await gateway.stop()).toBe(0);
+      rmSync(second);
+      gateway = await Gateway.start({ directory, settings: settings({}) });
+      let session = gateway.connect();
+      let job = new TapeJob(session);
+      job.load(BARCODE);
+      stream(job, 16 * MIB, 128 * KIB, 100);
+      expect((await gateway.api.status()).morning[0]?.todo).toContain("understudy cache replace drive-1 2");
+      expect(gateway.api.order("POST", "/devices/drive-1/cache/1/replace")).rejects.toThrow("in use");
+      await gateway.api.order("POST", "/devices/drive-1/cache/2/replace");
+      while (deviceOf(await gateway.api.status()).cache.state !== "healthy") {
+        stream(job, 4 * MIB, 128 * KIB, 100);
+        expect(job.written.length).toBeLessThan(8000);
+      }
+      const { members } = deviceOf(await gateway.api.status()).cache;
+      expect(members.map(({ state }) => state)).toEqual(["good", "good", "good"]);
+      job.filemarks(1);
+      expect(job.errorWords).toEqual([]);
+      session.close();
+      await gateway.kill();
+
+      rmSync(first);
+      gateway = await Gateway.start({
+        directory,
+        settings: settings({ faults: ["drive 1: on write 100: hardware error"] }),
+      });
+      const before = job.written;
+      session = gateway.connect();
+      job = new TapeJob(session);
+      job.load(BARCODE);
+      mustBeGood("SPACE", job.tape.space("endOfData"));
+      stream(job, 32 * MIB, 128 * KIB, 100);
+      job.filemarks(1);
+      expect(job.errorWords).toEqual([]);
+      expect(deviceOf(await gateway.api.status())).toMatchObject({
+        drive: { id: 2 },
+        cache: { state: "degraded" },
+      });
+      session.logout();
+      expect(await gateway.stop()).toBe(0);
+      const written = [...before, ...job.written];
+      expect(compareCartridge(gateway.cartridgeFile(BARCODE), written)).toEqual({
+        objects: written.length,
+        alike: written.length,
+        tornBytes: 0,
+      });
+    } finally {
+      await gateway?.kill();
+      rmSync(directory, { recursive: true, force: true });
+    }
+  },
+  TIMEOUT_MS,
+);
+
+test(
   "RED-31: a disk-file library as primary, the cache in memory (tmpfs): the spare goes on from there",
   () =>
     withGateway(
