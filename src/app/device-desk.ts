@@ -63,6 +63,9 @@ export class DeviceDesk {
   cartridge: DriveCartridge | null = null;
   /** The journal of the last run is being written to tape; the front is not there yet. */
   draining = false;
+  /** Host bytes that the status showed behind each mark. They are lower bounds made from journal bytes, which count headers
+   *  and padding too: the best one so far holds. */
+  readonly shownBytes = { cached: 0, onTape: 0 };
   readonly readyToStop = Promise.withResolvers<number>();
   private readonly streaming: (() => void)[] = [];
   private queue: DirectorEvent[] = [];

@@ -1,4 +1,4 @@
-/** @module Gathers what the house says of itself from the memories, the directors and the library. Reads only. */
+/** @module Gathers what the house says of itself from the memories, the directors and the library. Reads only, but for the marks that it showed last. */
 import * as at from "../../wasm/ring/layout.ts";
 import type { CacheStatus, DeviceStatus, DriveStatus } from "../base/status.ts";
 import type { DeviceDesk } from "./device-desk.ts";
@@ -21,10 +21,11 @@ export function deviceStatus(desk: DeviceDesk, stock: Stock, rates: Rates): Devi
   const behind = (mark: number) => Math.min(hostBytes, Math.max(0, received - mark));
   const blocksBehind = (mark: number) =>
     hostBytes === 0 ? 0 : Math.min(hostBlocks, Math.ceil((behind(mark) / hostBytes) * hostBlocks));
-  const mark = (offset: number) => ({
-    bytes: hostBytes - behind(offset),
-    blocks: hostBlocks - blocksBehind(offset),
-  });
+  const mark = (name: "cached" | "onTape", offset: number) => {
+    const bytes = Math.max(desk.shownBytes[name], hostBytes - behind(offset));
+    desk.shownBytes[name] = bytes;
+    return { bytes, blocks: hostBlocks - blocksBehind(offset) };
+  };
   const cacheState = CACHES[memory.word(at.CACHE_STATE)] ?? "none";
   const cacheKeeps = cacheState === "healthy" || cacheState === "degraded";
   const { drive } = desk;
@@ -48,8 +49,8 @@ export function deviceStatus(desk: DeviceDesk, stock: Stock, rates: Rates): Devi
           },
     marks: {
       received: { bytes: hostBytes, blocks: hostBlocks },
-      cached: cacheKeeps ? mark(durable) : { bytes: 0, blocks: 0 },
-      onTape: mark(onTape),
+      cached: cacheKeeps ? mark("cached", durable) : { bytes: 0, blocks: 0 },
+      onTape: mark("onTape", onTape),
     },
     owedFilemarks: memory.get(at.OWED) > onTape ? 1 : 0,
     follower: FOLLOWERS[memory.word(at.FOLLOWER)] ?? "none",

@@ -198,6 +198,10 @@ test(
         for (let n = 0; n < 100; n++) job.block(128 * KIB);
         job.filemarks(1);
         expect(job.errorWords).toEqual([]);
+        for (const name of ["received", "cached", "onTape"] as const) {
+          const shown = samples.map(({ marks }) => marks[name].bytes);
+          expect(shown).toEqual(shown.toSorted((a, b) => a - b)); // a mark never goes back
+        }
         const replaying = samples.filter(({ state }) => state === "Replaying");
         const [first, end] = [replaying[0], replaying.at(-1)];
         if (first === undefined || end === undefined) throw new Error("no sample while it replayed");
