@@ -10,7 +10,7 @@ import { checked, libc } from "../src/base/ffi.ts";
 import type { Ground } from "./ground.ts";
 
 const PIECE_BYTES = 2 * 1024 * 1024;
-const FREE_BYTES = 128 * 1024 * 1024;
+const FREE_BYTES = 256 * 1024 * 1024;
 const LOOK_EVERY_MS = 10;
 const PUNCH_HOLE_KEEP_SIZE = 3;
 

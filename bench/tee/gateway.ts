@@ -9,6 +9,8 @@ import type { Sizes } from "./sizes.ts";
 
 const MAIN = join(dirname(dirname(import.meta.dir)), "src", "main.ts");
 const MIB = 1024 * 1024;
+/** A paced drive's own: 160 ms at 400 MB/s. Drives of that speed have sixteen times as much. */
+const DRIVE_BUFFER_BYTES = 64 * MIB;
 const START_WITHIN_MS = 60_000;
 const STOP_WITHIN_MS = 20_000;
 const POLL_MS = 100;
@@ -90,6 +92,7 @@ spares = 1
 slots = 2
 capacityMegabytes = ${Math.ceil(options.capacityBytes / MIB)}
 paceMegabytesPerSecond = ${options.paceBytesPerSecond / 1e6}
+bufferMegabytes = ${DRIVE_BUFFER_BYTES / MIB}
 [device]
 ringMegabytes = ${sizes.ringBytes / MIB}
 maxBlockKilobytes = ${sizes.maxBlockBytes / 1024}

@@ -7,6 +7,7 @@ import { CacheReader } from "../cache/reader.ts";
 import { driveClock } from "../device/file/clock.ts";
 import { describeFaultRule, parseFaultRule } from "../device/file/faults.ts";
 import { FileTransport } from "../device/file/file-transport.ts";
+import { bunHash64 } from "../device/file/hash.ts";
 import { TapeDrive } from "../device/tape-drive.ts";
 import { alignToJournal } from "../director/tee/align.ts";
 import { DeviceMemory } from "../director/tee/device-memory.ts";
@@ -56,6 +57,7 @@ class DriveWorker {
         ? { bufferBytes: transport.bufferBytes, startBytes: transport.bufferBytes * START_PART }
         : {}),
       latencies: transport.latencies,
+      hash64: (address, bytes, into, offset) => this.hash(address, bytes, into, offset),
       whileHung: () => this.serveWhileHung(),
     });
     for (const text of transport.faults) this.arm(text);
@@ -216,6 +218,22 @@ class DriveWorker {
   }
 
   /** Opened anew for each coupling: a disk may have been replaced since. */
+  /** A block of the journal has its hash already, taken when it came from the host: the record on the cartridge gets
+   *  that one, so it covers the block's whole way, and 256 KiB are not read once more. */
+  private hash(address: number, bytes: number, into: DataView, offset: number): void {
+    const { device, follower } = this;
+    if (device !== null && follower !== null) {
+      const { memoryAt, dataBytes } = follower.reader.entry;
+      const { base, view } = device.shared;
+      if (memoryAt > 0 && address === base + memoryAt + at.ENTRY_HEADER_BYTES && bytes === dataBytes) {
+        into.setUint32(offset, view.getUint32(memoryAt + at.ENTRY_DATA_HASH_AT, true), true);
+        into.setUint32(offset + 4, view.getUint32(memoryAt + at.ENTRY_DATA_HASH_AT + 4, true), true);
+        return;
+      }
+    }
+    bunHash64(address, bytes, into, offset);
+  }
+
   private cacheOf(index: number): CacheReader | null {
     this.caches[index]?.close();
     this.caches[index] = null;
