@@ -59,7 +59,10 @@ export interface DeskParts {
 
 export class DeviceDesk {
   state!: DirectorState;
+  /** Of the array as it is now; it changes with each disk. */
   cacheFacts: CacheFacts | null = null;
+  /** What the last run left in it, as found once at the start. */
+  recovered: CacheFacts["recovered"] = null;
   cartridge: DriveCartridge | null = null;
   /** The journal of the last run is being written to tape; the front is not there yet. */
   draining = false;

@@ -95,6 +95,7 @@ export class House implements RunningServer {
         cacheWorker,
       });
       desk.cacheFacts = facts;
+      desk.recovered = facts?.recovered ?? null;
       this.desks.push(desk);
     }
     this.moves = new Moves(
@@ -182,7 +183,7 @@ export class House implements RunningServer {
   /** Writes to tape what the journal holds and the tape does not, then opens the journal for new data. */
   private async beginDesk(desk: DeviceDesk, taken: Set<DriveId>): Promise<void> {
     const { memory } = desk;
-    const recovered = desk.cacheFacts?.recovered ?? null;
+    const { recovered } = desk;
     const { settings } = desk.parts;
     const start = recovered?.drainJ ?? 0;
     const end = recovered?.endJ ?? 0;
@@ -437,7 +438,7 @@ export class House implements RunningServer {
         return;
       case "cacheHealth": {
         const desk = this.desks[notice.device];
-        if (desk !== undefined) desk.cacheFacts = { ...(notice.health as CacheFacts), recovered: null };
+        if (desk !== undefined) desk.cacheFacts = notice.health as CacheFacts;
         return;
       }
       case "cacheEvent":

@@ -1,5 +1,5 @@
 /** @module A gateway of its own for tests that kill it: configuration, process, readiness, SIGKILL.
- *  Each runs in a process group of its own under timeout(1), so that a test that goes wrong leaves none behind. */
+ *  Each runs in a process group of its own, with somebody beside it who ends it when the test does not. */
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -33,7 +33,7 @@ export const SMALL_LIBRARY: LibraryShape = {
   capacityMegabytes: 2048,
   paceMegabytesPerSecond: 60,
   cacheMegabytes: 32,
-  switchMs: 80,
+  switchMs: 120,
 };
 
 /** Memory-backed where there is such a place: what is tested is the order of things, not a disk. */
@@ -49,6 +49,8 @@ export function temporaryDirectory(name: string): string {
 
 export class Gateway {
   readonly state: string;
+  /** Lines for the table [device]. */
+  moreDeviceSettings = "";
   private readonly config: string;
   private process: Subprocess | null = null;
   private readonly output: string;
@@ -84,7 +86,7 @@ port = 0
 [device]
 ringMegabytes = 8
 maxBlockKilobytes = 2048
-[device.cache]
+${this.moreDeviceSettings}[device.cache]
 members = 3
 megabytes = ${shape.cacheMegabytes}
 stripKilobytes = 64
@@ -109,17 +111,22 @@ moveMs = ${shape.switchMs}
   spawn(faults: readonly string[] = []): Subprocess {
     this.configure(faults);
     writeFileSync(this.output, "");
-    this.process = Bun.spawn(
-      ["timeout", "-s", "KILL", String(LIFE_MAX_S), process.execPath, join(ROOT, "src", "main.ts")].concat([
-        "serve",
-        "--json",
-        "-c",
-        this.config,
+    const child = Bun.spawn(
+      [process.execPath, join(ROOT, "src", "main.ts"), "serve", "--json", "-c", this.config].concat([
         "--state",
         this.state,
       ]),
-      { cwd: ROOT, stdin: "ignore", stdout: Bun.file(this.output), stderr: Bun.file(this.errors) },
+      {
+        cwd: ROOT,
+        stdin: "ignore",
+        stdout: Bun.file(this.output),
+        stderr: Bun.file(this.errors),
+        detached: true,
+      },
     );
+    this.process = child;
+    const guard = killLater(child.pid, LIFE_MAX_S * 1000);
+    void child.exited.then(() => endGroup(guard.pid));
     return this.process;
   }
 
@@ -153,13 +160,7 @@ moveMs = ${shape.switchMs}
 
   /** Someone else will kill it after so long, whatever this thread is doing then. */
   killIn(delayMs: number): void {
-    const child = this.process;
-    if (child === null) return;
-    Bun.spawn(["sh", "-c", `sleep ${(delayMs / 1000).toFixed(3)}; kill -s KILL -- -${child.pid}`], {
-      stdin: "ignore",
-      stdout: "ignore",
-      stderr: "ignore",
-    });
+    if (this.process !== null) killLater(this.process.pid, delayMs);
   }
 
   async ended(): Promise<number> {
@@ -169,24 +170,35 @@ moveMs = ${shape.switchMs}
   }
 
   async kill(): Promise<void> {
-    const child = this.process;
-    if (child === null) return;
-    if (child.exitCode === null && child.signalCode === null) {
-      try {
-        process.kill(-child.pid, "SIGKILL");
-      } catch {
-        // It was quicker.
-      }
-    }
+    if (this.process === null) return;
+    if (this.process.exitCode === null && this.process.signalCode === null) endGroup(this.process.pid);
     await this.ended();
   }
 
-  /** SIGTERM to the gateway itself; timeout(1) hands it on. */
   terminate(): void {
     if (this.process !== null) process.kill(this.process.pid, "SIGTERM");
   }
 
   remove(): void {
     rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** In a process of its own: this thread may be waiting in a call then. */
+function killLater(pid: number, delayMs: number): Subprocess {
+  const command = `sleep ${(delayMs / 1000).toFixed(3)}; kill -s KILL -- -${pid}`;
+  return Bun.spawn(["sh", "-c", command], {
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "ignore",
+    detached: true,
+  });
+}
+
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // It was quicker.
   }
 }

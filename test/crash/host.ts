@@ -179,13 +179,32 @@ export class Host {
       const size = random.chance(0.02)
         ? random.between(1_048_576, BLOCK_BYTES_MAX)
         : random.between(512, largest);
-      this.fill(writer.block(), size);
-      model.send({ bytes: size, hash: Bun.hash.xxHash3(writer.block().subarray(0, size)) });
-      if (!writer.write(size)) this.lost(writer);
+      this.send(writer, model, size);
       bytes += size;
-      this.shelf.blocksSent++;
-      this.shelf.bytesSent += size;
     }
+  }
+
+  /** Blocks of one size at the end of `model`; all are answered when it returns. */
+  writeBlocks(model: TapeModel, blocks: number, size: number): void {
+    const writer = new HostWriter(this.session, { lun: 1, blockBytesMax: size });
+    for (let n = 0; n < blocks; n++) {
+      this.send(writer, model, size);
+    }
+    if (!writer.drain()) this.lost(writer);
+  }
+
+  writeFilemark(model: TapeModel): void {
+    model.send(FILEMARK);
+    must("filemark", this.tape.writeFilemarks(1));
+    model.promiseAll();
+  }
+
+  private send(writer: HostWriter, model: TapeModel, size: number): void {
+    this.fill(writer.block(), size);
+    model.send({ bytes: size, hash: Bun.hash.xxHash3(writer.block().subarray(0, size)) });
+    if (!writer.write(size)) this.lost(writer);
+    this.shelf.blocksSent++;
+    this.shelf.bytesSent += size;
   }
 
   /** To the beginning, or behind a filemark in the middle: what comes next overwrites. */

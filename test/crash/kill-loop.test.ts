@@ -118,9 +118,7 @@ class Chain {
       this.loaded === "" || random.chance(0.15)
         ? random.pick(SMALL_LIBRARY.barcodes as [string, ...string[]])
         : this.loaded;
-    // A load takes a quarter of a second: half of them are killed.
-    const killAfterMs =
-      wanted !== this.loaded && random.chance(0.5) ? random.between(10, 250) : random.between(100, 700);
+    const killAfterMs = this.killAfterMs(wanted !== this.loaded);
     try {
       this.host ??= new Host(this.facts as GatewayFacts, shelf, random, `${this.name}.${this.round}`);
       if (wasLoaded === "") {
@@ -146,6 +144,12 @@ class Chain {
     await this.restart();
     talk(`ready`);
     this.look(wasLoaded, wanted);
+  }
+
+  /** Where a load or a failover is under way, many kills are to hit it: both take a quarter of a second. */
+  private killAfterMs(moves: boolean): number {
+    if (moves && this.random.chance(0.5)) return this.random.between(10, 300);
+    return this.trick === "driveFails" ? this.random.between(100, 450) : this.random.between(100, 700);
   }
 
   /** Behind everything: at its end, or (a cartridge that is full) at its beginning. */
@@ -241,7 +245,7 @@ class Chain {
       });
     const coupled = status.devices[0]?.drive;
     const id = typeof coupled === "object" ? coupled?.id : coupled;
-    const rule = `on write ${this.random.between(1, 60)}: ${this.random.pick(["hardware error", "hardware error keep buffer", "vanish"])}`;
+    const rule = `on write ${this.random.between(1, 25)}: ${this.random.pick(["hardware error", "hardware error keep buffer", "vanish"])}`;
     const done = await fetch(`${api}/drives/${id}/fault`, {
       method: "POST",
       headers: { "content-type": "application/json" },
