@@ -202,3 +202,46 @@ test("RED-03, RED-15, rules 9 and 10: 60 lives of an array with kills in mid-wri
     }
   }
 }, 60_000);
+
+/** Entries at these positions, one after the other, all durable; the checkpoint lies before them. */
+function wrote(bench: TestBench, positions: readonly number[]): TestHost {
+  const host = new TestHost(bench, bench.open(), 3);
+  host.writer.checkpointNow();
+  for (const position of positions) {
+    host.position = position;
+    fill(host, 1);
+  }
+  host.barrier(WANT_DURABLE);
+  bench.crash();
+  return host;
+}
+
+test("rule 1: what is drained begins at the last entry at the lowest position, below which the tape is certain", () => {
+  const cases: [positions: number[], drainsFrom: number][] = [
+    [[5, 6, 7, 8], 0],
+    [[5, 6, 7, 0, 1, 2], 3],
+    [[5, 6, 7, 5, 6, 7], 3],
+    // Back to the middle only: all of it is carried out, cut after cut.
+    [[5, 6, 7, 8, 6, 7], 0],
+    [[5, 6, 2, 3, 4, 3, 4, 2, 3], 7],
+  ];
+  for (const [positions, drainsFrom] of cases) {
+    using bench = new TestBench();
+    const host = wrote(bench, positions);
+    const { end } = recover(bench, bench.open());
+    const first = drainsFrom === 0 ? { J: 0, sequence: 0 } : host.sent[drainsFrom]!;
+    const { J, sequence } = first;
+    expect({ positions, drain: end.drain }).toEqual({
+      positions,
+      drain: { J, sequence, position: positions[drainsFrom]! },
+    });
+  }
+});
+
+test("a journal in which nothing is to be written names no position", () => {
+  using bench = new TestBench();
+  const host = wrote(bench, []);
+  const { end } = recover(bench, bench.open());
+  expect(end.drain.position).toBeNull();
+  expect(host.sent).toEqual([]);
+});

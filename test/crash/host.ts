@@ -1,6 +1,7 @@
 /** @module The backup server of the crash tests: writes self-describing blocks and filemarks until the gateway is gone,
  *  keeps the model of each cartridge, and looks at the device through a new session after each restart. */
 import { ptr } from "bun:ffi";
+import { libc } from "../../src/base/ffi.ts";
 import { type ChangerElement, HostChanger } from "../../src/cli/host/host-changer.ts";
 import { describeOutcome, type HostOutcome } from "../../src/cli/host/host-port.ts";
 import { HostTape } from "../../src/cli/host/host-tape.ts";
@@ -172,6 +173,7 @@ export class Host {
           if (random.chance(0.08) || bytes > bytesMax) {
             this.moveBack(model);
             bytes = model.bytes;
+            if (random.chance(0.25)) this.linger(model);
           }
         }
         continue;
@@ -181,6 +183,15 @@ export class Host {
         : random.between(512, largest);
       this.send(writer, model, size);
       bytes += size;
+    }
+  }
+
+  /** The tape is cut, and what was written behind the cut is too little for the cache to have written it. */
+  private linger(model: TapeModel): never {
+    this.writeBlocks(model, this.random.between(1, 3), this.random.between(512, 8192));
+    for (;;) {
+      must("drive", this.tape.testUnitReady());
+      libc.usleep(5000);
     }
   }
 
