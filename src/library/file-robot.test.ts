@@ -216,7 +216,7 @@ describe("restart", () => {
     expect(robot.drive(driveId(1))?.failure?.reason).toBe("4/4400");
     expect(robot.drive(driveId(2))?.failure).toBeNull();
     robot.returnDrive(driveId(1));
-    expect(open().drive(driveId(1))?.failure).toBeNull();
+    expect(open().drive(driveId(1))).toMatchObject({ failure: null, isSpare: true });
   });
 
   test("drives get back the cartridges that lay in them", async () => {

@@ -46,9 +46,11 @@ export function withDriveFailed(
   return { ...state, drives };
 }
 
-/** The drive was repaired: it may serve again, and its old errors count no more. */
+/** The drive was repaired: it may serve again, as a spare (another does its work now), and its old errors count no more. */
 export function withDriveReturned(state: LibraryState, id: DriveId): LibraryState {
-  const drives = state.drives.map((drive) => (drive.id === id ? { ...drive, failure: null } : drive));
+  const drives = state.drives.map((drive) =>
+    drive.id === id ? { ...drive, failure: null, isSpare: true } : drive,
+  );
   return { ...state, drives, errors: state.errors.filter((error) => error.drive !== id) };
 }
 
