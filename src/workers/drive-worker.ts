@@ -217,7 +217,6 @@ class DriveWorker {
     return { armed: describeFaultRule(rule) };
   }
 
-  /** Opened anew for each coupling: a disk may have been replaced since. */
   /** A block of the journal has its hash already, taken when it came from the host: the record on the cartridge gets
    *  that one, so it covers the block's whole way, and 256 KiB are not read once more. */
   private hash(address: number, bytes: number, into: DataView, offset: number): void {
@@ -234,6 +233,7 @@ class DriveWorker {
     bunHash64(address, bytes, into, offset);
   }
 
+  /** Opened anew for each coupling: a disk may have been replaced since. */
   private cacheOf(index: number): CacheReader | null {
     this.caches[index]?.close();
     this.caches[index] = null;

@@ -133,6 +133,18 @@ async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
   return "";
 }
 
+/** What the gateway has to say of a test that failed. */
+async function history(gateway: Gateway | null): Promise<string> {
+  try {
+    const events = (await gateway?.api.events(0, 1000)) ?? [];
+    return events
+      .map(({ transition, text, evidence }) => `${transition}: ${text} ${JSON.stringify(evidence)}`)
+      .join("\n");
+  } catch {
+    return "the gateway does not answer any more";
+  }
+}
+
 /** Runs a body with a gateway; whatever happens, the process ends and its directory goes. */
 export async function withGateway(
   name: string,
@@ -144,6 +156,9 @@ export async function withGateway(
   try {
     gateway = await Gateway.start({ settings, directory });
     await body(gateway);
+  } catch (error) {
+    process.stderr.write(`${await history(gateway)}\n`);
+    throw error;
   } finally {
     await gateway?.kill();
     rmSync(directory, { recursive: true, force: true });
