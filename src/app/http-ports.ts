@@ -1,17 +1,43 @@
 /** @module What the API may ask of the house. */
 import type { DriveId } from "../base/brands.ts";
+import type { Clock } from "../base/clock.ts";
+import type { StatusFacts } from "../base/status.ts";
 import type { Replacement } from "../cache/replacement.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import type { ReadyFacts } from "../cli/ports.ts";
+import type { Settings } from "../config.ts";
 import type { HttpPorts, OrderOutcome } from "../http/ports.ts";
-import type { House } from "./house.ts";
+import type { WorkerHandle } from "../workers/handle.ts";
+import type { SessionNotice } from "../workers/protocol.ts";
+import type { DeviceDesk } from "./device-desk.ts";
 import { libraryStatus } from "./library-view.ts";
+import type { Rates } from "./rates.ts";
 import { deviceStatus, driveStatus } from "./status-facts.ts";
+import type { Stock } from "./stock.ts";
 import { VERSION } from "./version.ts";
 
 const ANSWER_WITHIN_MS = 2000;
 /** The new disk's room is reserved first. */
 const REPLACE_WITHIN_MS = 60_000;
 
-export function httpPorts(house: House): HttpPorts {
+/** What the API sees of the running house. */
+export interface HouseFacts {
+  readonly state: StatusFacts["state"];
+  readonly startedMs: number;
+  readonly settings: Settings;
+  readonly ready: ReadyFacts;
+  readonly clock: Clock;
+  readonly catalog: Catalog;
+  readonly stock: Stock;
+  readonly desks: readonly DeviceDesk[];
+  readonly rates: Rates;
+  readonly sessions: readonly SessionNotice[];
+  /** Fault rules armed in each drive, as it last told them. */
+  readonly faults: Map<number, readonly string[]>;
+  driveWorker(id: number): WorkerHandle | undefined;
+}
+
+export function httpPorts(house: HouseFacts): HttpPorts {
   const known = (drive: DriveId): OrderOutcome | null =>
     house.driveWorker(drive) === undefined ? { kind: "notFound", text: `there is no drive ${drive}` } : null;
   const refreshFaults = async (drive: DriveId) => {
