@@ -245,3 +245,26 @@ test("a journal in which nothing is to be written names no position", () => {
   expect(end.drain.position).toBeNull();
   expect(host.sent).toEqual([]);
 });
+
+test("what the crash tore in the last call is seen through, and no disk is blamed for it", () => {
+  using bench = new TestBench({ ringStripes: 16 });
+  const host = left(bench, 5);
+  const marks = host.marks();
+  bench.crash();
+  const { stripeBytes, stripBytes, slots, members } = bench.open().geometry;
+  bench.crash();
+  const slot = (marks.received / stripeBytes - 1) % slots;
+  for (let member = 0; member < members; member++) {
+    // As if the process had ended before this member's part of the call.
+    const bytes = Array.from(
+      { length: 64 },
+      (_, n) => MEMBER_DATA + slot * stripBytes + n * (stripBytes / 64),
+    );
+    for (const at of bytes) flip(bench.paths[member]!, at);
+    const found = recover(bench, bench.open());
+    expectChain(found, host.sent, marks.checkpoint, marks.durable);
+    expect(found.end).toMatchObject({ endJ: marks.received, suspects: [] });
+    bench.crash();
+    for (const at of bytes) flip(bench.paths[member]!, at);
+  }
+});
