@@ -61,7 +61,7 @@ export class MailboxSender {
 export class MailboxReceiver {
   private readonly words: Int32Array;
   private readonly bytes: Uint8Array;
-  private readonly counter = new BigUint64Array(1);
+  private readonly counter = new BigUint64Array(new ArrayBuffer(8));
   private readonly counterAddress: number;
 
   constructor(private readonly memory: MailboxMemory) {

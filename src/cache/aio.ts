@@ -44,16 +44,17 @@ const { symbols } = dlopen("libc.so.6", {
 export class AsyncWrites {
   readonly #numbers: { readonly getevents: number; readonly submit: number };
   readonly #context: number;
-  readonly #iocbs = Buffer.alloc(IOCB_BYTES * MEMBERS_MAX);
-  readonly #pointers = Buffer.alloc(8 * MEMBERS_MAX);
-  readonly #events = Buffer.alloc(EVENT_BYTES * MEMBERS_MAX);
-  readonly #pointersAddress = Number(ptr(this.#pointers));
-  readonly #eventsAddress = Number(ptr(this.#events));
+  // Over buffers made first: a small array of its own would move once somebody asks for its buffer.
+  readonly #iocbs = new DataView(new ArrayBuffer(IOCB_BYTES * MEMBERS_MAX));
+  readonly #pointers = new DataView(new ArrayBuffer(8 * MEMBERS_MAX));
+  readonly #events = new DataView(new ArrayBuffer(EVENT_BYTES * MEMBERS_MAX));
+  readonly #pointersAddress = Number(ptr(this.#pointers.buffer));
+  readonly #eventsAddress = Number(ptr(this.#events.buffer));
 
   private constructor(context: number, numbers: { readonly getevents: number; readonly submit: number }) {
     this.#context = context;
     this.#numbers = numbers;
-    const iocbs = Number(ptr(this.#iocbs));
+    const iocbs = Number(ptr(this.#iocbs.buffer));
     for (let i = 0; i < MEMBERS_MAX; i++) put64(this.#pointers, i * 8, iocbs + i * IOCB_BYTES);
   }
 
@@ -61,9 +62,10 @@ export class AsyncWrites {
   static open(): AsyncWrites | null {
     const numbers = process.arch === "x64" || process.arch === "arm64" ? NUMBERS[process.arch] : null;
     if (numbers === null) return null;
-    const context = Buffer.alloc(8);
-    if (checked(symbols.syscall(numbers.setup, MEMBERS_MAX, Number(ptr(context)), 0, 0, 0)) < 0) return null;
-    return new AsyncWrites(context.readUInt32LE(0) + context.readUInt32LE(4) * 2 ** 32, numbers);
+    const context = new DataView(new ArrayBuffer(8));
+    const address = Number(ptr(context.buffer));
+    if (checked(symbols.syscall(numbers.setup, MEMBERS_MAX, address, 0, 0, 0)) < 0) return null;
+    return new AsyncWrites(context.getUint32(0, true) + context.getUint32(4, true) * 2 ** 32, numbers);
   }
 
   /** Submits all and waits for all. Returns how many of the first were submitted; the others were not tried. */
@@ -71,8 +73,8 @@ export class AsyncWrites {
     for (let i = 0; i < batch.count; i++) {
       const at = i * IOCB_BYTES;
       put64(this.#iocbs, at, i);
-      this.#iocbs.writeUInt16LE(IOCB_CMD_PWRITEV, at + 16);
-      this.#iocbs.writeInt32LE(batch.fds[i] ?? -1, at + 20);
+      this.#iocbs.setUint16(at + 16, IOCB_CMD_PWRITEV, true);
+      this.#iocbs.setInt32(at + 20, batch.fds[i] ?? -1, true);
       put64(this.#iocbs, at + 24, batch.iovecs[i] ?? 0);
       put64(this.#iocbs, at + 32, batch.iovecCount);
       put64(this.#iocbs, at + 40, batch.offset);
@@ -92,8 +94,9 @@ export class AsyncWrites {
       if (got < 0) continue;
       for (let i = 0; i < got; i++) {
         const at = i * EVENT_BYTES;
-        const low = this.#events.readUInt32LE(at + 16);
-        batch.results[this.#events.readUInt32LE(at)] = low + this.#events.readInt32LE(at + 20) * 2 ** 32;
+        const low = this.#events.getUint32(at + 16, true);
+        batch.results[this.#events.getUint32(at, true)] =
+          low + this.#events.getInt32(at + 20, true) * 2 ** 32;
       }
       left -= got;
     }
@@ -101,7 +104,7 @@ export class AsyncWrites {
   }
 }
 
-function put64(buffer: Buffer, at: number, value: number): void {
-  buffer.writeUInt32LE(value % 2 ** 32, at);
-  buffer.writeUInt32LE(Math.floor(value / 2 ** 32), at + 4);
+function put64(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value % 2 ** 32, true);
+  view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
 }

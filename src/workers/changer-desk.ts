@@ -86,6 +86,7 @@ export class ChangerDesk implements ChangerPort {
       drive.tee.requestSettled();
       return true;
     }
+    drive?.tee.setDeparting(true);
     move.moveId = this.moveIdNext++;
     this.tell({ kind: "move", moveId: move.moveId, source: move.source, destination: move.destination });
     return false;
@@ -95,6 +96,7 @@ export class ChangerDesk implements ChangerPort {
     const move = this.moves[0];
     if (move === undefined || move.moveId !== moveId) return;
     this.moves.shift();
+    this.driveAt(move.source)?.tee.setDeparting(false);
     if (sense === null) move.task.complete(STATUS_GOOD);
     else move.task.completeWithSense(sense);
     this.advance();

@@ -4,7 +4,7 @@ import { libc } from "../base/ffi.ts";
 import { POLLIN } from "../base/socket.ts";
 
 export class EventSleeper {
-  private readonly pollfd = new Int32Array(2);
+  private readonly pollfd = new Int32Array(new ArrayBuffer(8));
   private readonly address: number;
 
   constructor(eventfd: number) {

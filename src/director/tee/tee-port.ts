@@ -54,6 +54,8 @@ export class TeePort implements TapePort {
   private readonly good: GoodGiver;
   private readonly orders: OrderDesk;
   private padOwed = false;
+  /** The cartridge is about to leave: what comes now waits, and then meets whatever is in the drive (rule 12). */
+  private departing = false;
   /** End of the newest barrier that was put in for a movement or a stop. */
   private barrierEnd = -1;
   private filemarksEnd = 0;
@@ -135,6 +137,12 @@ export class TeePort implements TapePort {
     if (this.waiting.length === 0 && this.good.published.length === 0) this.barrierDone();
   }
 
+  /** From `settled` until the robot is done nothing is taken: it would be acknowledged for a cartridge that is gone. */
+  setDeparting(departing: boolean): void {
+    this.departing = departing;
+    this.advance();
+  }
+
   /** No spare, policy `report` (609): the next command hears of it with the drive's own sense. */
   reportFailure(sense: Sense | null): void {
     this.reportSense = sense;
@@ -178,7 +186,7 @@ export class TeePort implements TapePort {
   private placeWrites(): void {
     const { flow } = this;
     // 606: no place, so no R2T (RED-17b); nor behind a barrier whose stripe is not filled up.
-    if ((flow !== at.FLOW_NORMAL && flow !== at.FLOW_REDUCED) || this.padOwed) return;
+    if ((flow !== at.FLOW_NORMAL && flow !== at.FLOW_REDUCED) || this.padOwed || this.departing) return;
     for (let i = 0; i < this.waiting.length; i++) {
       const task = this.waiting.at(i);
       if (task.tape.operation !== "write") return;
@@ -287,7 +295,7 @@ export class TeePort implements TapePort {
     while (this.waiting.length > 0) {
       const task = this.waiting.at(0);
       const { operation } = task.tape;
-      if (operation === "write") return;
+      if (operation === "write" || this.departing) return;
       if (task.portState === ORDERED) {
         if (!this.finishOrder(task)) return;
         continue;

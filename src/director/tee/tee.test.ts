@@ -229,6 +229,24 @@ describe("the tee", () => {
     expect(write(1000, 1).status).toBe(STATUS_GOOD);
   });
 
+  test("rule 12: while the cartridge leaves nothing is taken; what came meanwhile meets an empty drive", () => {
+    write(1000, 1);
+    filemarks(1);
+    top.runDrive();
+    top.runCache();
+    top.runDrive();
+    expect(top.tee.settled).toBe(true);
+    top.tee.setDeparting(true);
+    const late = top.command((cdb) => putWrite6(cdb, 1000), 1000);
+    expect(late.placed).toBe(false);
+    expect(late.done).toBe(false);
+    top.tee.unload();
+    top.tee.setDeparting(false);
+    top.send(late, 1000, 2);
+    expect(late.sense).toMatchObject({ key: 2, asc: 0x3a });
+    expect(top.device.get(at.HOST_BLOCKS)).toBe(1);
+  });
+
   test("two reads on their way to the host do not share their place; the third waits for one to be sent", () => {
     for (let n = 0; n < 3; n++) write(1000, n);
     filemarks(1);
