@@ -1,5 +1,5 @@
-/** @module All that `bun run ok` checks, then every test: the unit tests beside the code at once, those under test/ one
- *  file after the other (they start servers, guests and benches on few cores). The last line reads
+/** @module All that `bun run ok` checks, then every test: the unit tests beside the code at once, those under test/ and
+ *  bench/ one file after the other (they start servers, guests and benches on few cores). The last line reads
  *  `N passed, N failed, N skipped`; where CI is set a skipped test is a failure too. */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,9 +14,12 @@ const FILE_TIMEOUT_MS = 15 * 60_000;
 const CHECKS = ["format:check", "lint", "types"];
 
 function slowFiles() {
-  return readdirSync(join(ROOT, "test"), { recursive: true, encoding: "utf8" })
+  // The benches' tiny sizes run too, so that no bench rots.
+  return ["test", "bench"]
+    .flatMap((folder) =>
+      readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" }).map((path) => join(folder, path)),
+    )
     .filter((path) => path.endsWith(".test.ts"))
-    .map((path) => join("test", path))
     .filter((path) => path !== FLOORS)
     .sort();
 }
