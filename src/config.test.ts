@@ -53,6 +53,29 @@ describe("settings", () => {
     expect(devices[1]?.cache.stripBytes).toBe(128 << 10);
   });
 
+  test("RED-01: CHAP by reference: the settings name files, never secrets", () => {
+    const entry = (name: string) =>
+      `{ initiator = "iqn.2026-01.example:${name}", user = "u", secretFile = "/s/${name}" }`;
+    const { iscsi } = settingsOf(
+      `[iscsi]\nchap = [${entry("a")}, ${entry("b")}]\nmutualChap = { user = "lib", secretFile = "/s/lib" }`,
+    );
+    expect(iscsi.chap.map(({ secretFile }) => secretFile)).toEqual(["/s/a", "/s/b"]);
+    expect(iscsi.mutualChap).toEqual({ user: "lib", secretFile: "/s/lib" });
+    expect(settingsOf("").iscsi).toMatchObject({ chap: [], mutualChap: null });
+    expect(linesOf(`[iscsi]\nchap = [${entry("a")}, ${entry("a")}]`)).toEqual([
+      "understudy.toml: iscsi.chap[2].initiator: iqn.2026-01.example:a stands in the list twice",
+    ]);
+    expect(linesOf('[iscsi]\nmutualChap = { user = "x", secretFile = "y" }')[0]).toContain(
+      "iscsi.mutualChap",
+    );
+    const told = linesOf(
+      '[iscsi]\nchap = [{ initiator = "host", user = "u", secret = "correct horse battery", secretFile = "f" }]',
+    ).join("\n");
+    expect(told).toContain("iscsi.chap[1].initiator: expected an initiator's name");
+    expect(told).toContain("unknown key; did you mean secretFile?");
+    expect(told).not.toContain("correct horse");
+  });
+
   test("the command line wins over the file", () => {
     const outcome = parseSettings(
       'state = "/file"',

@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { complaints, shown } from "./config/complaints.ts";
-import { Complaints, resolveDevices, resolveLibrary } from "./config/resolve.ts";
+import { Complaints, resolveChap, resolveDevices, resolveLibrary } from "./config/resolve.ts";
 import { type SettingsFile, settingsFileSchema } from "./config/schema.ts";
 import { DEFAULTS, type Settings, type SettingsOverrides } from "./config/settings.ts";
 
@@ -90,6 +90,7 @@ function complete(
     file,
     stateDirectory,
     iscsi: {
+      ...resolveChap(given, found),
       host: overrides.iscsi?.host ?? given.iscsi?.host ?? DEFAULTS.host,
       port: overrides.iscsi?.port ?? given.iscsi?.port ?? DEFAULTS.iscsiPort,
       targetName: given.iscsi?.iqn ?? DEFAULTS.targetName,

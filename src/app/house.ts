@@ -8,9 +8,11 @@ import type { Clock } from "../base/clock.ts";
 import { logOf } from "../base/log.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { ReadyFacts, RunningServer, StopReport } from "../cli/ports.ts";
+import { readChapSecrets } from "../config/secrets.ts";
 import type { DeviceSettings, Settings } from "../config.ts";
 import { DeviceMemory } from "../director/tee/device-memory.ts";
 import { serveHttp } from "../http/http.ts";
+import type { ChapAccess } from "../iscsi/chap.ts";
 import { FileRobot } from "../library/file-robot.ts";
 import { type SpawnWorker, WorkerHandle } from "../workers/handle.ts";
 import type { CacheFacts, CacheSpec, SessionNotice, WorkerNotice } from "../workers/protocol.ts";
@@ -46,6 +48,7 @@ export class House implements RunningServer, HouseFacts {
   private http: { url: string; port: number; stop(): Promise<void> } | null = null;
   private readonly notes: string[] = [];
   private shownElements = "";
+  private chap: ChapAccess | null = null;
 
   constructor(
     readonly settings: Settings,
@@ -63,6 +66,13 @@ export class House implements RunningServer, HouseFacts {
   /** null: running; else why not, for the operator. */
   async open(): Promise<string | null> {
     const { settings } = this;
+    const secrets = readChapSecrets(settings.iscsi);
+    if (secrets.kind === "refused") return secrets.text;
+    this.chap = secrets.access;
+    for (const note of secrets.notes) {
+      log.warning(note);
+      this.notes.push(note);
+    }
     const memories = settings.devices.map((device) =>
       DeviceMemory.create({
         ringBytes: device.ringBytes,
@@ -185,7 +195,12 @@ export class House implements RunningServer, HouseFacts {
     const facts = (await front.start({
       role: "front",
       mailbox: front.mailbox,
-      iscsi: settings.iscsi,
+      iscsi: {
+        host: settings.iscsi.host,
+        port: settings.iscsi.port,
+        targetName: settings.iscsi.targetName,
+        chap: this.chap,
+      },
       changer: { serial: this.changerSerial },
       devices: this.desks.map((desk) => ({
         memory: desk.memory.shared.memory,

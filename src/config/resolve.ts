@@ -13,7 +13,13 @@ import {
 } from "../base/brands.ts";
 import { KIB, MIB } from "../base/units.ts";
 import type { CacheFile, DeviceDefaultsFile, DeviceFile, SettingsFile } from "./schema.ts";
-import { type CacheSettings, DEFAULTS, type DeviceSettings, type LibrarySettings } from "./settings.ts";
+import {
+  type CacheSettings,
+  DEFAULTS,
+  type DeviceSettings,
+  type IscsiSettings,
+  type LibrarySettings,
+} from "./settings.ts";
 
 /** Collects what is wrong, by key; all of it is reported at once. */
 export class Complaints {
@@ -39,6 +45,29 @@ function defaultBarcodes(slotCount: number): Barcode[] {
     if (isMalformed(barcode)) throw new Error(`default barcode ${barcode.given}`);
     return barcode;
   });
+}
+
+/** Who may log in; the files are read at a start (secrets.ts). */
+export function resolveChap(
+  file: SettingsFile,
+  complaints: Complaints,
+): Pick<IscsiSettings, "chap" | "mutualChap"> {
+  const { chap = [], mutualChap } = file.iscsi ?? {};
+  const seen = new Set<string>();
+  for (const [index, { initiator }] of chap.entries()) {
+    const name = initiator.toLowerCase();
+    if (seen.has(name))
+      complaints.add(`iscsi.chap[${index + 1}].initiator`, `${initiator} stands in the list twice`);
+    seen.add(name);
+  }
+  if (mutualChap !== undefined && chap.length === 0) {
+    complaints.add("iscsi.mutualChap", "expected an iscsi.chap beside it: who is to be let in by what?");
+  }
+  return {
+    chap: chap.map((entry) => ({ ...entry, secretFile: resolve(entry.secretFile) })),
+    mutualChap:
+      mutualChap === undefined ? null : { ...mutualChap, secretFile: resolve(mutualChap.secretFile) },
+  };
 }
 
 export function resolveLibrary(

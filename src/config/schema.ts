@@ -1,6 +1,7 @@
 /** @module The shape of understudy.toml, as people write it. Every key is optional; what is missing comes from the
  *  defaults (settings.ts). Sizes are mebibytes or kibibytes, as the key's name says. */
 import { z } from "zod";
+import { isIscsiName } from "../iscsi/keys.ts";
 
 const port = z.int().min(0).max(65535).describe("a port number, 0 to 65535 (0: any free one)");
 const host = z.string().min(1).describe("a host name or address");
@@ -82,6 +83,16 @@ export const libraryFileSchema = z.strictObject({
     .describe('a list of rules, as ["drive 1: on write 400: hardware error"]'),
 });
 
+const chapUser = {
+  user: z.string().min(1).max(255).describe("a user's name"),
+  secretFile: path.describe("a path: the file that holds the secret"),
+};
+
+export const chapEntrySchema = z.strictObject({
+  initiator: z.string().refine(isIscsiName).describe("an initiator's name, as iqn.2026-01.net.example:host"),
+  ...chapUser,
+});
+
 export const settingsFileSchema = z.strictObject({
   state: path.optional().describe("a path: the state directory"),
   iscsi: z
@@ -93,6 +104,8 @@ export const settingsFileSchema = z.strictObject({
         .regex(/^iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[a-z0-9.:-]+)?$/)
         .optional()
         .describe("an iSCSI name, as iqn.2026-01.net.example:understudy"),
+      chap: z.array(chapEntrySchema).max(256).optional().describe("a list of tables"),
+      mutualChap: z.strictObject(chapUser).optional().describe("a table with user and secretFile"),
     })
     .optional()
     .describe("a table"),

@@ -57,11 +57,27 @@ export interface LibrarySettings {
   readonly faults: readonly string[];
 }
 
+/** A CHAP user; the secret itself is in the file and nowhere in the settings. */
+export interface ChapUser {
+  readonly user: string;
+  readonly secretFile: string;
+}
+
+export interface IscsiSettings {
+  readonly host: string;
+  readonly port: number;
+  readonly targetName: string;
+  /** Who may log in; empty: everybody, without a password. */
+  readonly chap: readonly (ChapUser & { readonly initiator: string })[];
+  /** How the target proves itself to an initiator that asks it to; null: not at all. */
+  readonly mutualChap: ChapUser | null;
+}
+
 export interface Settings {
   /** The file they came from; null: defaults. */
   readonly file: string | null;
   readonly stateDirectory: string;
-  readonly iscsi: { readonly host: string; readonly port: number; readonly targetName: string };
+  readonly iscsi: IscsiSettings;
   readonly http: { readonly host: string; readonly port: number; readonly token: string | null };
   readonly log: { readonly level: LogLevel; readonly format: LogFormat };
   /** One a virtual drive, LUN 1 on; LUN 0 is the changer. */

@@ -2,6 +2,7 @@
  *
  *      connect → security (AuthMethod) → operational (all other keys) → full feature phase */
 
+import { type ChapCredentials, ChapInitiator, isChapKey } from "./chap.ts";
 import { Exchange } from "./initiator-exchange.ts";
 import type { SessionNumbers } from "./initiator-sender.ts";
 import { OWN_TAG } from "./initiator-task.ts";
@@ -49,6 +50,8 @@ export interface LoginOptions {
   readonly terms?: Partial<Terms>;
   /** 6 bytes as two numbers; default: random. The same ISID again reinstates the session. */
   readonly isid?: { readonly high: number; readonly low: number };
+  /** Logs in by CHAP and by nothing else; `mutual`: the target must prove itself by it. */
+  readonly chap?: ChapCredentials & { readonly mutual?: ChapCredentials };
 }
 
 export interface LoggedIn {
@@ -98,6 +101,8 @@ class Login {
   readonly #collector = new TextCollector();
   readonly #numbers: SessionNumbers = { cmdSN: 1, expCmdSN: 1, maxCmdSN: 1, expStatSN: 0 };
   readonly #discovery: boolean;
+  readonly #chap: ChapInitiator | null;
+  #chapBegun = false;
   #outbox: TextPair[];
   #stage = STAGE_SECURITY;
   #offered = false;
@@ -108,7 +113,11 @@ class Login {
     this.#wire = wire;
     this.#exchange = new Exchange(wire, deadlineMs);
     this.#discovery = options.targetName === undefined;
-    this.#negotiation = negotiation("initiator", { ...TERMS, ...options.terms }, this.#discovery);
+    const { chap } = options;
+    this.#chap = chap === undefined ? null : new ChapInitiator(chap, chap.mutual ?? null);
+    const authMethods = this.#chap === null ? {} : { authMethods: ["CHAP"] };
+    const terms = { ...TERMS, ...options.terms, ...authMethods };
+    this.#negotiation = negotiation("initiator", terms, this.#discovery);
     this.#isid = options.isid ?? {
       high: (ISID_RANDOM | Math.floor(Math.random() * 0x1000000)) >>> 0,
       low: Math.floor(Math.random() * 0x10000),
@@ -149,6 +158,11 @@ class Login {
     return this.#refused("the login does not come to an end");
   }
 
+  /** The stage may end with what is said now: not before CHAP's response. */
+  get #mayLeave(): boolean {
+    return this.#stage !== STAGE_SECURITY || this.#chap === null || this.#chap.answered;
+  }
+
   /** All that is to be said now, over as many PDUs as it takes. */
   #sendText(): boolean {
     const segments = splitText(formatText(this.#outbox), DATA_SEGMENT_BYTES_DEFAULT);
@@ -161,7 +175,7 @@ class Login {
       encodeLogin(
         this.#wire.header,
         0,
-        !more,
+        !more && this.#mayLeave,
         more,
         this.#stage,
         next,
@@ -223,10 +237,14 @@ class Login {
         const cause = STATUS_TEXT[status] ?? `status ${status.toString(16).padStart(4, "0")}h`;
         return { kind: "refused", status, cause, address };
       }
-      const received = receive(this.#negotiation, text.pairs);
+      const others = text.pairs.filter(([key]) => this.#chap === null || !isChapKey(key));
+      const received = receive(this.#negotiation, others);
       if (received.kind === "failed") return this.#refused(received.cause);
       this.#outbox.push(...received.reply);
-      if ((part.flags & FLAG_TRANSIT) === 0) return null;
+      const transits = (part.flags & FLAG_TRANSIT) !== 0;
+      const unproved = this.#stage === STAGE_SECURITY ? this.#authenticate(text.pairs, transits) : "";
+      if (unproved !== "") return this.#refused(unproved);
+      if (!transits) return null;
       const next = part.flags & 3;
       if (((part.flags >>> 2) & 3) !== this.#stage || next <= this.#stage || next === 2) {
         return this.#refused(`the target goes to stage ${next} from ${this.#stage}`);
@@ -235,6 +253,22 @@ class Login {
       return null;
     }
     return this.#refused("the target's text does not come to an end");
+  }
+
+  /** CHAP's part of an answer in the security stage; "" or why the login ends. */
+  #authenticate(pairs: readonly TextPair[], transits: boolean): string {
+    const chap = this.#chap;
+    if (chap === null) return "";
+    if (this.#negotiation.authMethod !== "CHAP") return transits ? "the target passed CHAP over" : "";
+    if (!this.#chapBegun) {
+      this.#chapBegun = true;
+      this.#outbox.push(...chap.offer());
+    } else {
+      const step = chap.step(pairs);
+      if (step.kind === "failed") return step.cause;
+      this.#outbox.push(...step.reply);
+    }
+    return transits && !chap.passed ? "the target passed CHAP over" : "";
   }
 
   #refused(cause = this.#exchange.cause): LoginOutcome {

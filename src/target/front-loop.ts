@@ -12,6 +12,7 @@
 import { libc } from "../base/ffi.ts";
 import { createSharedMemory, type SharedMemory } from "../base/memory.ts";
 import { POLLERR, POLLFD_BYTES, POLLHUP, POLLIN, POLLOUT } from "../base/socket.ts";
+import { type ChapAccess, chapTargetFor } from "../iscsi/chap.ts";
 import { TERMS, type Terms } from "../iscsi/negotiate.ts";
 import { ASYNC_LOGOUT_REQUEST, OP_LOGIN, opcodeOf } from "../iscsi/pdu.ts";
 import { encodeAsyncMessage } from "../iscsi/responses.ts";
@@ -20,7 +21,7 @@ import type { LogicalUnit } from "../scsi/unit/ports.ts";
 import { type Disposition, takePlace } from "./commands.ts";
 import { Connection } from "./connection.ts";
 import type { Authenticator } from "./login.ts";
-import { LoginDesk } from "./login-desk.ts";
+import { type DeskOptions, LoginDesk } from "./login-desk.ts";
 import { PollSet } from "./poll-set.ts";
 import {
   acceptConnection,
@@ -54,6 +55,8 @@ export interface TargetOptions {
   readonly loginTimeoutMs?: number;
   readonly terms?: Terms;
   readonly authenticator?: (method: string, initiatorName: string) => Authenticator | null;
+  /** Who may log in, by CHAP and by nothing else; null: whoever comes. */
+  readonly chap?: ChapAccess | null;
 }
 
 /** The portal cannot be opened; the message is for people. */
@@ -136,8 +139,7 @@ export class Target implements SessionHost, ReceiverHost {
       targetName: options.iqn,
       targetAlias: options.alias ?? "",
       portalGroupTag: options.portalGroupTag ?? 1,
-      terms: options.terms ?? TERMS,
-      authenticator: options.authenticator ?? null,
+      ...doorOf(options),
       sessions: () => this.#sessions(),
       accepting: () => this.#listening,
       takePool: () => this.#pools.pop() ?? new TaskPool(),
@@ -374,6 +376,17 @@ export class Target implements SessionHost, ReceiverHost {
     this.#leaving.delete(session);
     if (session.pool !== null) this.#pools.push(session.pool);
   }
+}
+
+/** CHAP configured: None is no method any more (RFC 7143 §9.2, status 0201). */
+function doorOf(options: TargetOptions): Pick<DeskOptions, "terms" | "authenticator"> {
+  const terms = options.terms ?? TERMS;
+  const { chap, authenticator } = options;
+  if (chap == null) return { terms, authenticator: authenticator ?? null };
+  return {
+    terms: { ...terms, authMethods: ["CHAP"] },
+    authenticator: (method, initiatorName) => chapTargetFor(chap, method, initiatorName),
+  };
 }
 
 function open(address: string, port: number): Portal {

@@ -132,15 +132,16 @@ export class LoginExchange {
       const failure = this.#authenticate(text.pairs, reply);
       if (failure !== null) return failure;
     }
+    const method = this.negotiation.authMethod;
+    const open = (this.#context.terms ?? TERMS).authMethods.includes("None");
+    const leaving = this.#stage === STAGE_OPERATIONAL || (request.transit && method === null);
+    if (leaving && !open && !this.#authenticated) {
+      return this.#refuse(LOGIN_AUTHENTICATION_FAILURE, "the security stage was passed over");
+    }
     if (this.#stage === STAGE_OPERATIONAL) {
-      const open = (this.#context.terms ?? TERMS).authMethods.includes("None");
-      if (!open && !this.#authenticated) {
-        return this.#refuse(LOGIN_AUTHENTICATION_FAILURE, "the security stage was passed over");
-      }
       const segment = declareSegment(this.negotiation);
       if (segment !== null) reply.push(segment);
     }
-    const method = this.negotiation.authMethod;
     const secure = method === null || method === "None" || this.#authenticated;
     return this.#answer(request.transit && secure, request, reply);
   }

@@ -43,6 +43,7 @@ export function runFrontWorker(start: FrontStart, tell: (notice: WorkerNotice) =
       address: start.iscsi.host,
       port: start.iscsi.port,
       units,
+      chap: start.iscsi.chap,
     });
   } catch (error) {
     if (!(error instanceof PortalError)) throw error;

@@ -2,6 +2,7 @@
  *  mailbox (JSON). Worker to main: postMessage at any time, also from a Worker that loops in FFI. */
 import type { MailboxMemory } from "../base/mailbox.ts";
 import type { LoadedCartridge } from "../director/tee/tee-port.ts";
+import type { ChapAccess } from "../iscsi/chap.ts";
 import type { Sense } from "../scsi/sense.ts";
 import type { Element } from "../scsi/unit/ports.ts";
 
@@ -165,7 +166,13 @@ export interface CacheFacts {
 export interface FrontStart {
   readonly role: "front";
   readonly mailbox: MailboxMemory;
-  readonly iscsi: { readonly host: string; readonly port: number; readonly targetName: string };
+  readonly iscsi: {
+    readonly host: string;
+    readonly port: number;
+    readonly targetName: string;
+    /** Secrets, in memory only; null: anybody may log in. */
+    readonly chap: ChapAccess | null;
+  };
   readonly changer: { readonly serial: string };
   readonly devices: readonly {
     readonly memory: WebAssembly.Memory;
