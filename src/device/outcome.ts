@@ -57,6 +57,7 @@ function outcomeOfSense(sense: Sense): DriveOutcome {
       if (sense.filemark) return "filemark";
       if (sense.ili) return "incorrectLength";
       if (sense.eom) return sense.asc === 0 && sense.ascq === 4 ? "beginningOfMedium" : "earlyWarning";
+      if (sense.asc === 0 && sense.ascq === 5) return "endOfData"; // tgtd, spacing
       return sense.key === 1 ? "good" : "error";
     case KEY_NOT_READY:
       return "notReady";
