@@ -112,12 +112,11 @@ export class IscsiTransport implements Transport {
   ): void {
     const kind = kindOf(cdb);
     const deadlineMs = performance.now() + timeoutMs;
-    const hadSession = this.connected;
     if (!this.#mayGo(kind, timeoutMs, reply)) return;
     this.#send(cdb, direction, dataAddress, dataBytes, timeoutMs, reply);
     const leftMs = deadlineMs - performance.now();
     const mayRepeat = kind === "question" || kind === "absolute";
-    if (!reply.reached && mayRepeat && hadSession && leftMs > AGAIN_MS_MIN && !this.#closed) {
+    if (!reply.reached && mayRepeat && leftMs > AGAIN_MS_MIN && !this.#closed) {
       if (!this.#mayGo(kind, leftMs, reply)) return;
       this.#send(cdb, direction, dataAddress, dataBytes, leftMs, reply);
     }

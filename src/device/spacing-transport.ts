@@ -77,8 +77,11 @@ export class SpacingTransport implements Transport {
     this.inner.execute(cdb, direction, dataAddress, dataBytes, timeoutMs, reply);
     const outcome = this.#outcome(reply);
     this.#count(cdb, outcome, reply);
-    if (this.positioning !== "unknown") return;
     const opcode = u8(cdb, 0);
+    if (this.positioning === "space") {
+      if (opcode === op.READ_6 && outcome === "incorrectLength") this.#readWhole(cdb, dataAddress, reply);
+      return;
+    }
     if (opcode === op.REWIND && outcome === "good") this.#probe();
     else if (isUnsupportedLocate(opcode, reply)) {
       this.positioning = "space";
@@ -88,6 +91,25 @@ export class SpacingTransport implements Transport {
 
   close(): void {
     this.inner.close();
+  }
+
+  /** tgtd sends as many bytes of a block that is shorter than asked for as are missing: read anew at its own length. */
+  #readWhole(cdb: Uint8Array, dataAddress: number, reply: CommandReply): void {
+    const information = this.#sense(reply)?.information ?? 0;
+    const bytes = u24(cdb, 2) - information;
+    if ((u8(cdb, 1) & 1) !== 0 || information <= 0 || bytes <= 0) return;
+    if (reply.transferredBytes === bytes || this.map.object < 1) return;
+    const object = this.map.object - 1;
+    const back = this.#run(put.putSpace6(this.#cdbs.bytes, 0, -1), "none", 0, reply);
+    if (back !== "good") return;
+    this.map.object = object;
+    const again = this.#cdbs.cut(put.putRead6(this.#cdbs.bytes, bytes, false));
+    this.inner.execute(again, "in", dataAddress, bytes, this.#leftMs(), reply);
+    const outcome = this.#outcome(reply);
+    this.#count(again, outcome, reply);
+    if (outcome !== "good" || reply.transferredBytes !== bytes) return;
+    answer(reply, { key: 0, asc: 0, ascq: 0, ili: true, information });
+    reply.transferredBytes = bytes;
   }
 
   // --- counting ---
@@ -333,12 +355,7 @@ export class SpacingTransport implements Transport {
     if (enough()) return true;
     if (!this.#moveTo(map.mapped, reply)) return false;
     while (!enough()) {
-      const outcome = this.#run(
-        put.putRead6(this.#cdbs.bytes, WALK_BYTES, false),
-        "in",
-        WALK_BYTES,
-        reply,
-      );
+      const outcome = this.#run(put.putRead6(this.#cdbs.bytes, WALK_BYTES, false), "in", WALK_BYTES, reply);
       const passed = outcome === "good" || outcome === "incorrectLength" || outcome === "earlyWarning";
       if (!passed && outcome !== "filemark" && outcome !== "endOfData") return false;
     }

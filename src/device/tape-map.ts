@@ -36,7 +36,10 @@ export class TapeMap {
   }
 
   wrote(blocks: number): void {
-    if (this.object < 0) return this.forget();
+    if (this.object < 0) {
+      this.forget();
+      return;
+    }
     this.#cut(this.object);
     this.object += blocks;
     this.mapped = this.end = this.object;
@@ -45,7 +48,10 @@ export class TapeMap {
 
   wroteMarks(count: number): void {
     if (count === 0) return;
-    if (this.object < 0) return this.forget();
+    if (this.object < 0) {
+      this.forget();
+      return;
+    }
     this.#cut(this.object);
     for (let n = 0; n < count; n++) this.marks.push(this.object++);
     this.mapped = this.end = this.object;

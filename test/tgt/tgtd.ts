@@ -13,8 +13,8 @@ const POLL_MS = 50;
 const CHANGER_FILE_BYTES = 1024;
 
 /** Where the changer's elements start, as on common libraries. */
-const FIRST_DRIVE = 256;
-const FIRST_SLOT = 4096;
+export const FIRST_DRIVE = 256;
+export const FIRST_SLOT = 4096;
 const FIRST_MAIL_SLOT = 768;
 const MAIL_SLOTS = 2;
 

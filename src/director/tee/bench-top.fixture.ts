@@ -26,6 +26,8 @@ export interface BenchTopOptions {
   readonly padBytes?: number;
   readonly paceBytesPerSecond?: number;
   readonly hostLagBytes?: number;
+  /** Another drive than the file drive, with a cartridge loaded. */
+  readonly drive?: TapeDrive;
 }
 
 /** What a host command came to. */
@@ -84,7 +86,7 @@ export class BenchTop implements TaskOwner {
       ...(options.paceBytesPerSecond === undefined ? {} : { paceBytesPerSecond: options.paceBytesPerSecond }),
     });
     this.transport.insert(this.path);
-    this.drive = new TapeDrive(this.transport);
+    this.drive = options.drive ?? new TapeDrive(this.transport);
     this.drive.rewind();
     this.device.ring.claim(0);
     this.follower = this.follow(0, 0);
@@ -110,10 +112,10 @@ export class BenchTop implements TaskOwner {
     this.command((cdb) => cdb.fill(0)); // takes the unit attention
   }
 
-  follow(fromJ: number, position: number): Follower {
+  follow(fromJ: number, position: number, drive: TapeDrive = this.drive): Follower {
     return new Follower(
       this.device,
-      this.drive,
+      drive,
       null,
       { confirmEveryBytes: 64 * MIB, nowMs: () => this.clock.nowMs() },
       { fromJ, position },
