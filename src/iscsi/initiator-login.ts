@@ -3,6 +3,7 @@
  *      connect → security (AuthMethod) → operational (all other keys) → full feature phase */
 
 import { type ChapCredentials, ChapInitiator, isChapKey } from "./chap.ts";
+import { digestsOf, openCrc32c } from "./digest.ts";
 import { Exchange } from "./initiator-exchange.ts";
 import type { SessionNumbers } from "./initiator-sender.ts";
 import { OWN_TAG } from "./initiator-task.ts";
@@ -142,9 +143,7 @@ class Login {
       if (this.#stage !== STAGE_FULL_FEATURE) continue;
       const { parameters } = this.#negotiation;
       settle(this.#negotiation);
-      if (parameters.headerDigest !== "None" || parameters.dataDigest !== "None") {
-        return this.#refused("digests are not supported");
-      }
+      this.#wire.digests = digestsOf(parameters, openCrc32c);
       const { declared } = this.#negotiation;
       return {
         kind: "loggedIn",

@@ -2,6 +2,7 @@
  *  names. Bounded in everything: lengths that do not fit end the connection, whatever the peer sends. */
 import { ptr } from "bun:ffi";
 import { EAGAIN, errorText } from "../base/ffi.ts";
+import { DIGEST_BYTES, NO_DIGESTS } from "./digest.ts";
 import type { Wire } from "./initiator-wire.ts";
 import { AHS_BYTES_MAX, ahsBytesOf, BHS_BYTES, dataBytesOf, padBytes } from "./pdu.ts";
 
@@ -30,6 +31,7 @@ const STAGE_PAD = 3;
 export class PduReader {
   readonly header: DataView;
   readonly scratch = new Uint8Array(SCRATCH_BYTES);
+  readonly #whole: DataView;
   readonly #headerAddress: number;
   readonly #asideAddress: number;
   readonly #scratchAddress: number;
@@ -37,9 +39,12 @@ export class PduReader {
   #address: number;
   #wanted = BHS_BYTES;
   #dataBytes = 0;
+  #digests = NO_DIGESTS;
+  #sum = 0;
 
   constructor() {
-    const buffer = new Uint8Array(BHS_BYTES + AHS_BYTES_MAX + 4);
+    const buffer = new Uint8Array(BHS_BYTES + AHS_BYTES_MAX + DIGEST_BYTES);
+    this.#whole = new DataView(buffer.buffer);
     this.header = new DataView(buffer.buffer, 0, BHS_BYTES);
     this.#headerAddress = ptr(buffer);
     this.#asideAddress = this.#headerAddress + BHS_BYTES;
@@ -49,6 +54,7 @@ export class PduReader {
 
   /** Reads what is there, at most so many PDUs. false: nothing more for now, or the sink has failed. */
   read(wire: Wire, sink: PduSink, pdusMax = PDUS_A_TURN): boolean {
+    this.#digests = wire.digests;
     for (let pdus = 0; pdus < pdusMax; ) {
       const got = wire.receive(this.#address, this.#wanted);
       if (got === -EAGAIN) return false;
@@ -74,8 +80,10 @@ export class PduReader {
         sink.fail(`data segment of ${this.#dataBytes} bytes, ${sink.segmentBytesMax} are the most`);
         return false;
       }
-      if (this.#go(STAGE_AHS, this.#asideAddress, ahsBytesOf(header, 0))) return false;
+      const bytes = ahsBytesOf(header, 0) + this.#digests.headerBytes;
+      if (this.#go(STAGE_AHS, this.#asideAddress, bytes)) return false;
     }
+    if (this.#stage === STAGE_AHS && !this.#headerSound(sink)) return false;
     if (this.#stage <= STAGE_AHS && this.#dataBytes > 0) {
       const place = sink.placeData(header, this.#dataBytes);
       if (place < 0) return false;
@@ -86,12 +94,35 @@ export class PduReader {
       this.#go(STAGE_DATA, place === 0 ? this.#scratchAddress : place, this.#dataBytes);
       return false;
     }
-    if (this.#stage === STAGE_DATA && this.#go(STAGE_PAD, this.#asideAddress, padBytes(this.#dataBytes))) {
-      return false;
+    if (this.#stage === STAGE_DATA) {
+      const { crc, dataBytes } = this.#digests;
+      if (crc !== null && dataBytes > 0)
+        this.#sum = crc.update(0, this.#address - this.#dataBytes, this.#dataBytes);
+      if (this.#go(STAGE_PAD, this.#asideAddress, padBytes(this.#dataBytes) + dataBytes)) return false;
     }
+    if (this.#stage === STAGE_PAD && !this.#dataSound(sink)) return false;
     this.#go(STAGE_HEADER, this.#headerAddress, BHS_BYTES);
     sink.onPdu(header, this.#dataBytes);
     return true;
+  }
+
+  #headerSound(sink: PduSink): boolean {
+    const { crc, headerBytes } = this.#digests;
+    if (crc === null || headerBytes === 0) return true;
+    const bytes = BHS_BYTES + ahsBytesOf(this.header, 0);
+    if (crc.update(0, this.#headerAddress, bytes) === this.#whole.getUint32(bytes, true)) return true;
+    sink.fail("a header digest of the target is wrong");
+    return false;
+  }
+
+  #dataSound(sink: PduSink): boolean {
+    const { crc, dataBytes } = this.#digests;
+    if (crc === null || dataBytes === 0) return true;
+    const pad = padBytes(this.#dataBytes);
+    if (crc.update(this.#sum, this.#asideAddress, pad) === this.#whole.getUint32(BHS_BYTES + pad, true))
+      return true;
+    sink.fail("a data digest of the target is wrong");
+    return false;
   }
 
   #go(stage: number, address: number, bytes: number): boolean {

@@ -44,6 +44,7 @@ import {
   OP_SCSI_RESPONSE,
   OP_TASK_MANAGEMENT_RESPONSE,
   opcodeOf,
+  REJECT_DATA_DIGEST,
   serialDifference,
   TAG_NONE,
 } from "./pdu.ts";
@@ -288,6 +289,8 @@ export class Receiver implements PduSink {
     const itt = rejected.getUint32(AT_ITT);
     const task = this.#tasks[placeOfTag(itt)];
     if (task?.active && task.itt === itt && !task.answered) {
+      // The data was spoilt on its way: the command's own answer follows (RFC 7143 §7.8).
+      if (header.getUint8(AT_REASON) === REJECT_DATA_DIGEST && task.direction === "out") return "";
       task.lose(`the target rejected a PDU of it (reason ${reason}h)`);
       return "";
     }

@@ -14,17 +14,19 @@ import {
   SOL_SOCKET,
   TCP_NODELAY,
 } from "../base/socket.ts";
+import { NO_DIGESTS } from "./digest.ts";
 import { resolveAddress } from "./initiator-address.ts";
 import { BHS_BYTES, padBytes } from "./pdu.ts";
 
 const EINPROGRESS = 115;
 
-// One small buffer: header out, three iovecs, msghdr, pollfd, padding.
+// One small buffer: header out and its digest, three iovecs, msghdr, pollfd, padding and the data's digest.
 const AT_HEADER = 0;
 const AT_IOVECS = 64;
 const AT_MSGHDR = 112;
 const AT_POLLFD = 168;
-const AT_PAD = 176;
+/** Padding ends here, and the data digest begins. */
+const AT_TAIL = 180;
 const BUFFER_BYTES = 192;
 const MSGHDR_IOV = 16;
 const MSGHDR_IOVLEN = 24;
@@ -38,7 +40,11 @@ export class Wire {
   readonly header: DataView;
   readonly #view: DataView;
   readonly #address: number;
+  /** What is agreed on, from full feature phase on. */
+  digests = NO_DIGESTS;
   #fd: number;
+  #headBytes = BHS_BYTES;
+  #tailEnd = AT_TAIL;
   #dataAddress = 0;
   #dataBytes = 0;
   #totalBytes = 0;
@@ -92,16 +98,31 @@ export class Wire {
     this.#dataAddress = dataAddress;
     this.#dataBytes = dataBytes;
     this.#sentBytes = 0;
-    this.#totalBytes = BHS_BYTES + dataBytes + padBytes(dataBytes);
+    let tailBytes = padBytes(dataBytes);
+    this.#headBytes = BHS_BYTES;
+    this.#tailEnd = AT_TAIL;
+    const { crc, headerBytes, dataBytes: digestBytes } = this.digests;
+    if (crc !== null && headerBytes > 0) {
+      this.#headBytes += headerBytes;
+      this.#view.setUint32(BHS_BYTES, crc.update(0, this.#address + AT_HEADER, BHS_BYTES), true);
+    }
+    if (crc !== null && digestBytes > 0 && dataBytes > 0) {
+      const sum = crc.zeros(crc.update(0, dataAddress, dataBytes), tailBytes);
+      this.#view.setUint32(AT_TAIL, sum, true);
+      this.#tailEnd += digestBytes;
+      tailBytes += digestBytes;
+    }
+    this.#totalBytes = this.#headBytes + dataBytes + tailBytes;
   }
 
   /** Bytes that the kernel took; -EAGAIN: none for now; else -errno. */
   push(): number {
-    const data = BHS_BYTES;
-    const pad = BHS_BYTES + this.#dataBytes;
+    const data = this.#headBytes;
+    const tail = data + this.#dataBytes;
     let count = this.#iovec(0, this.#address + AT_HEADER, 0, data);
-    count = this.#iovec(count, this.#dataAddress, data, pad);
-    count = this.#iovec(count, this.#address + AT_PAD, pad, this.#totalBytes);
+    count = this.#iovec(count, this.#dataAddress, data, tail);
+    const tailAddress = this.#address + this.#tailEnd - (this.#totalBytes - tail);
+    count = this.#iovec(count, tailAddress, tail, this.#totalBytes);
     this.#view.setUint32(AT_MSGHDR + MSGHDR_IOVLEN, count, true);
     const sent = checked(libc.sendmsg(this.#fd, this.#address + AT_MSGHDR, MSG_NOSIGNAL));
     if (sent === -EINTR) return 0;

@@ -46,7 +46,7 @@ export const TERMS: Terms = {
   maxOutstandingR2T: 1,
   time2WaitSeconds: 2,
   time2RetainSeconds: 0,
-  digests: ["None"],
+  digests: ["None", "CRC32C"],
   authMethods: ["None"],
 };
 

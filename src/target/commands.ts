@@ -44,6 +44,7 @@ export type Disposition =
   | "drop";
 
 const OUT_OF_SEQUENCE: Sense = { key: 0x0b, asc: 0x47, ascq: 0x05 };
+const SERVICE_CRC_ERROR = OUT_OF_SEQUENCE;
 const TOO_LITTLE: Sense = { key: 0x0b, asc: 0x0c, ascq: 0x0d };
 const INVALID_OPCODE = { key: 5, asc: 0x20, ascq: 0 } as const;
 
@@ -131,6 +132,11 @@ export function beginDataOut(session: Session, at: number, dataBytes: number): D
   task.receiving = true;
   connection.receiver.expect(task, final);
   return "task";
+}
+
+/** A data segment of this command did not match its digest. */
+export function spoilByDigest(task: IscsiTask): void {
+  if (task.session !== null && !task.spoilt) spoil(task.session, task, SERVICE_CRC_ERROR);
 }
 
 /** A command whose data cannot be trusted: its unit forgets it, its initiator hears of it. */

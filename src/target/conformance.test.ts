@@ -1,35 +1,75 @@
-import { expect, test } from "bun:test";
-import { Target } from "./front-loop.ts";
-import { TARGET } from "./testing/client.ts";
+import { describe, expect, test } from "bun:test";
+import { Target, type TargetOptions } from "./front-loop.ts";
+import { INITIATOR, TARGET } from "./testing/client.ts";
 import { DiskUnit } from "./testing/disk-unit.ts";
 
-const tool = Bun.which("iscsi-test-cu");
+const testTool = Bun.which("iscsi-test-cu");
+const listTool = Bun.which("iscsi-ls");
+
+/** Runs one of libiscsi's tools against a target over a disk; what it says, on either stream. */
+async function against(
+  command: (portal: string) => readonly string[],
+  options: Partial<TargetOptions> = {},
+): Promise<string> {
+  const units = new Map([[0, new DiskUnit()]]);
+  const target = new Target({ iqn: TARGET, address: "127.0.0.1", port: 0, units, ...options });
+  const tool = Bun.spawn([...command(`127.0.0.1:${target.port}`)], { stderr: "pipe" });
+  let ended = false;
+  const output = Promise.all([new Response(tool.stdout).text(), new Response(tool.stderr).text()]);
+  output.then(() => {
+    ended = true;
+  });
+  while (!ended) {
+    for (let turn = 0; turn < 50; turn++) target.pollOnce(1);
+    await Bun.sleep(0);
+  }
+  target.stop();
+  return (await output).join("\n");
+}
 
 /** iscsi-test-cu counts what failed in its summary; its exit status is 0 either way. */
-test.skipIf(tool === null)(
-  "RED-01: libiscsi's 15 transport tests (iscsi-test-cu, Debian package libiscsi-bin): window, DataSN, residuals, TMF",
-  async () => {
-    const target = new Target({
-      iqn: TARGET,
-      address: "127.0.0.1",
-      port: 0,
-      units: new Map([[0, new DiskUnit()]]),
-    });
-    const url = `iscsi://127.0.0.1:${target.port}/${TARGET}/0`;
-    const tester = Bun.spawn([tool ?? "", "--dataloss", "-n", "-v", "-t", "iSCSI", url], { stderr: "pipe" });
-    let ended = false;
-    const output = Promise.all([new Response(tester.stdout).text(), new Response(tester.stderr).text()]);
-    output.then(() => {
-      ended = true;
-    });
-    while (!ended) {
-      for (let turn = 0; turn < 50; turn++) target.pollOnce(1);
-      await Bun.sleep(0);
-    }
-    target.stop();
-    const [text] = await output;
-    const summary = /tests\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)/.exec(text);
-    expect(summary?.slice(1)).toEqual(["15", "15", "15", "0"]);
+const summaryOf = (text: string) => /tests\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)/.exec(text)?.slice(1);
+
+describe.skipIf(testTool === null)(
+  "libiscsi's transport tests (iscsi-test-cu, Debian package libiscsi-bin)",
+  () => {
+    test("RED-01: libiscsi's 15 transport tests (iscsi-test-cu, Debian package libiscsi-bin): window, DataSN, residuals, TMF", async () => {
+      const url = (portal: string) => `iscsi://${portal}/${TARGET}/0`;
+      const command = (portal: string) => [
+        testTool ?? "",
+        "--dataloss",
+        "-n",
+        "-v",
+        "-t",
+        "iSCSI",
+        url(portal),
+      ];
+      expect(summaryOf(await against(command))).toEqual(["15", "15", "15", "0"]);
+    }, 60_000);
   },
-  60_000,
 );
+
+describe.skipIf(listTool === null)("iscsi-ls", () => {
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  const chap = {
+    entries: [{ initiator: INITIATOR, user: "host", secret: bytes("correcthorsebattery") }],
+    mutual: { user: "library", secret: bytes("stapleandthensome") },
+  };
+  const list = (user: string, query: string, options: Partial<TargetOptions> = {}) =>
+    against((portal) => [listTool ?? "", "-s", "-i", INITIATOR, `iscsi://${user}${portal}${query}`], options);
+  const FOUND = /Lun:0 +Type:DIRECT_ACCESS/;
+
+  test("RED-01: iscsi-ls with a header digest", async () => {
+    expect(await list("", "?header_digest=crc32c")).toMatch(FOUND);
+  });
+
+  test("RED-01: iscsi-ls by CHAP, one-way and mutual; without, and with another secret, it stays out", async () => {
+    const mutual = "?target_user=library&target_password=";
+    const right = "host%correcthorsebattery@";
+    expect(await list(right, "", { chap })).toMatch(FOUND);
+    expect(await list(right, `${mutual}stapleandthensome`, { chap })).toMatch(FOUND);
+    expect(await list("", "", { chap })).toContain("Authentication failure(513)");
+    expect(await list("host%correcthorsebutnot@", "", { chap })).toContain("Authentication failure(513)");
+    expect(await list(right, `${mutual}stapleandthenless`, { chap })).toContain("Invalid CHAP_R");
+  });
+});

@@ -1,5 +1,7 @@
 /** @module Where connections become sessions: carries Login PDUs to the exchange (login.ts) and admits whom it passes. */
 
+import type { Crc32c } from "../../wasm/crc32c/crc32c.ts";
+import { digestsOf, openCrc32c } from "../iscsi/digest.ts";
 import { settle, type Terms } from "../iscsi/negotiate.ts";
 import {
   AT_CID,
@@ -42,6 +44,7 @@ export class LoginDesk {
   readonly #options: DeskOptions;
   readonly #context: LoginContext;
   #lastTsih = 0;
+  #crc: Crc32c | null = null;
 
   constructor(options: DeskOptions) {
     this.#options = options;
@@ -162,6 +165,9 @@ export class LoginDesk {
     const tsih = this.#nextTsih();
     const pool = discovery ? null : this.#options.takePool();
     const parameters = settle(exchange.negotiation);
+    const digests = digestsOf(parameters, () => (this.#crc ??= openCrc32c()));
+    connection.output.digests = digests;
+    connection.receiver.useDigests(digests);
     const identity = { initiatorName, isid, tsih, discovery };
     connection.session = new Session(host, connection, identity, parameters, pool, cmdSN);
     connection.login = null;

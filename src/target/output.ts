@@ -1,14 +1,17 @@
 /** @module What one connection sends: a queue of PDUs that are encoded only when their turn has come.
  *
- *      queue ──fill──▶ [ stage: headers, short PDUs ][ one data segment where it lies ][ padding ] ──sendmsg──▶ socket
+ *      queue ──fill──▶ [ stage: headers, short PDUs ][ one data segment where it lies ][ tail ] ──sendmsg──▶ socket
  *
  *  (1) StatSN and the window are stamped when a PDU enters the stage: StatSN follows the order on the wire.
  *  (2) A data segment is sent from where it lies; its task is told when the last byte has gone.
- *  (3) sendmsg() never blocks; what it did not take is kept and goes on at POLLOUT. */
+ *  (3) Digests are added when a PDU enters the stage, where it is whole and no longer changes; the tail is the padding
+ *      and the digest of the data segment.
+ *  (4) sendmsg() never blocks; what it did not take is kept and goes on at POLLOUT. */
 import { checked, EAGAIN, EINTR, libc } from "../base/ffi.ts";
 import type { SharedMemory } from "../base/memory.ts";
 import { MSG_DONTWAIT, MSG_NOSIGNAL } from "../base/socket.ts";
-import { BHS_BYTES } from "../iscsi/pdu.ts";
+import { DIGEST_BYTES, type Digests, NO_DIGESTS } from "../iscsi/digest.ts";
+import { BHS_BYTES, OP_LOGIN_RESPONSE, opcodeOf } from "../iscsi/pdu.ts";
 import {
   CONTROL_OUT,
   CONTROL_OUT_BYTES,
@@ -20,7 +23,8 @@ import {
   STAGE_BYTES,
   setMessage,
   setNative,
-  ZEROS,
+  TAIL,
+  TAIL_BYTES,
 } from "./region.ts";
 import type { IscsiTask } from "./tasks.ts";
 
@@ -63,19 +67,23 @@ export class Output {
   #stageTo = 0;
   #address = 0;
   #bytes = 0;
-  #pad = 0;
+  /** Bytes of the tail still to be sent, and where it ends. */
+  #tail = 0;
+  #tailEnd = TAIL;
   #controlAttached = false;
   #task: IscsiTask | null = null;
   #controlUsed = 0;
   #controlPending = 0;
   bytesSent = 0;
+  /** What is agreed on, from full feature phase on. */
+  digests = NO_DIGESTS;
 
   constructor(fd: number, memory: SharedMemory, at: number, source: OutputSource) {
     this.#fd = fd;
     this.#memory = memory;
     this.#at = at;
     this.#source = source;
-    memory.bytes.fill(0, at + OUT_MESSAGE, at + ZEROS + 8);
+    memory.bytes.fill(0, at + OUT_MESSAGE, at + TAIL + TAIL_BYTES);
   }
 
   /** Too much waits already: take nothing more in before it is sent. */
@@ -89,7 +97,7 @@ export class Output {
   }
 
   get #staged(): number {
-    return this.#stageTo - this.#stageFrom + this.#bytes + this.#pad;
+    return this.#stageTo - this.#stageFrom + this.#bytes + this.#tail;
   }
 
   /** Room for a PDU that is encoded at once: its offset in the memory, -1 where there is none. */
@@ -128,7 +136,8 @@ export class Output {
   attach(address: number, bytes: number, task: IscsiTask | null): void {
     this.#address = address;
     this.#bytes = bytes;
-    this.#pad = -bytes & 3;
+    this.#tail = -bytes & 3;
+    this.#tailEnd = TAIL;
     this.#task = task;
   }
 
@@ -149,7 +158,7 @@ export class Output {
       const stage = this.#stageTo - this.#stageFrom;
       if (stage > 0) this.#iovec(view, iovecs++, base + at + STAGE + this.#stageFrom, stage);
       if (this.#bytes > 0) this.#iovec(view, iovecs++, this.#address, this.#bytes);
-      if (this.#pad > 0) this.#iovec(view, iovecs++, base + at + ZEROS, this.#pad);
+      if (this.#tail > 0) this.#iovec(view, iovecs++, base + at + this.#tailEnd - this.#tail, this.#tail);
       setMessage(view, at + OUT_MESSAGE, base + at + OUT_IOVECS, iovecs);
       const sent = checked(libc.sendmsg(this.#fd, base + at + OUT_MESSAGE, MSG_NOSIGNAL | MSG_DONTWAIT));
       if (sent < 0) {
@@ -173,8 +182,8 @@ export class Output {
     const data = Math.min(sent - stage, this.#bytes);
     this.#address += data;
     this.#bytes -= data;
-    this.#pad -= sent - stage - data;
-    if (this.#bytes > 0 || this.#pad > 0) return;
+    this.#tail -= sent - stage - data;
+    if (this.#bytes > 0 || this.#tail > 0) return;
     if (this.#controlAttached) {
       this.#controlAttached = false;
       this.#controlPending--;
@@ -188,32 +197,61 @@ export class Output {
 
   /** Moves PDUs from the queue to the stage until it is full or one has a data segment of its own. */
   #fill(): void {
-    while (this.#count > 0 && this.#stageTo + STAGED_BYTES_MAX <= STAGE_BYTES) {
+    while (this.#count > 0 && this.#stageTo + STAGED_BYTES_MAX + 2 * DIGEST_BYTES <= STAGE_BYTES) {
       const entry = this.#head;
       const first = this.#first[entry] ?? 0;
       const second = this.#second[entry] ?? 0;
       const to = this.#at + STAGE + this.#stageTo;
+      let staged = 0;
       this.#kept = false;
       if (this.#kinds[entry] === ENTRY_CONTROL) {
         this.#source.stamp(first, this.#advances[entry] === 1);
         if (second <= STAGED_BYTES_MAX) {
           this.#memory.bytes.copyWithin(to, first, first + second);
-          this.#stageTo += second;
+          staged = second;
           this.#controlPending--;
         } else {
           this.#memory.bytes.copyWithin(to, first, first + BHS_BYTES);
-          this.#stageTo += BHS_BYTES;
+          staged = BHS_BYTES;
           this.attach(this.#memory.base + first + BHS_BYTES, second - BHS_BYTES, null);
           this.#controlAttached = true;
         }
       } else {
-        this.#stageTo += this.#source.stageTask(this, this.#kinds[entry] ?? 0, first, second, to);
+        staged = this.#source.stageTask(this, this.#kinds[entry] ?? 0, first, second, to);
       }
+      this.#stageTo += staged;
+      // The login's last answer goes out before what it agreed on holds.
+      if (this.digests.crc !== null && staged > 0 && opcodeOf(this.#memory.view, to) !== OP_LOGIN_RESPONSE)
+        this.#stageTo += this.#addDigests(this.digests, to, staged);
       if (!this.#kept) {
         this.#head = (this.#head + 1) % ENTRIES;
         this.#count--;
       }
       if (this.#bytes > 0) return;
     }
+  }
+
+  /** Digests of the PDU staged at `to`; returns how much longer it has become. */
+  #addDigests({ crc, headerBytes, dataBytes }: Digests, to: number, staged: number): number {
+    const { bytes, view, base } = this.#memory;
+    let end = to + staged;
+    if (crc === null) return 0;
+    if (headerBytes > 0) {
+      bytes.copyWithin(to + BHS_BYTES + headerBytes, to + BHS_BYTES, end);
+      view.setUint32(to + BHS_BYTES, crc.update(0, base + to, BHS_BYTES), true);
+      end += headerBytes;
+    }
+    if (dataBytes === 0) return end - to - staged;
+    if (this.#bytes > 0) {
+      const sum = crc.zeros(crc.update(0, this.#address, this.#bytes), this.#tail);
+      view.setUint32(this.#at + TAIL, sum, true);
+      this.#tail += dataBytes;
+      this.#tailEnd = TAIL + dataBytes;
+    } else if (staged > BHS_BYTES) {
+      const data = to + BHS_BYTES + headerBytes;
+      view.setUint32(end, crc.update(0, base + data, end - data), true);
+      end += dataBytes;
+    }
+    return end - to - staged;
   }
 }

@@ -1,16 +1,22 @@
 /** @module The receiving half of a connection: PDUs without blocking and without a copy.
  *
- *      header (48) ──▶ [AHS] ──▶ route: where does the data segment go? ──▶ data ──▶ finish ──▶ next header
+ *      header (48) ──▶ [AHS] ──▶ route: where does the data segment go? ──▶ data ──▶ [tail] ──▶ finish ──▶ next header
+ *
+ *  With a header digest four bytes more are taken with the header: the digest, or the beginning of the AHS before it.
+ *  The tail is padding and data digest; without a digest, padding is left to come with the next header.
  *
  *  (1) No length from the wire is used before it was checked; a length that cannot be right ends the connection.
  *  (2) A command's data goes straight to its place; the same recvmsg() takes padding and the next header along, into the
  *      other of two header buffers, so that the PDU's own header stays whole until it is dealt with.
  *  (3) Where data goes is asked anew for each recv(): a place may come, or the task may end, in the middle of a PDU.
- *  (4) Nothing is taken in while the output is congested. */
+ *  (4) A header whose digest is wrong ends the connection: where the next one begins is not known (RFC 7143 §7.8). Data
+ *      whose digest is wrong is rejected, and its command fails.
+ *  (5) Nothing is taken in while the output is congested. */
 
 import { checked, EAGAIN, EINTR, libc } from "../base/ffi.ts";
 import type { SharedMemory } from "../base/memory.ts";
 import { MSG_DONTWAIT } from "../base/socket.ts";
+import { type Digests, NO_DIGESTS } from "../iscsi/digest.ts";
 import {
   ahsBytesOf,
   BHS_BYTES,
@@ -21,8 +27,9 @@ import {
   OP_SCSI_COMMAND,
   opcodeOf,
   padBytes,
+  REJECT_DATA_DIGEST,
 } from "../iscsi/pdu.ts";
-import { beginCommand, beginDataOut, type Disposition, endData } from "./commands.ts";
+import { beginCommand, beginDataOut, type Disposition, endData, spoilByDigest } from "./commands.ts";
 import type { Connection } from "./connection.ts";
 import {
   AHS,
@@ -60,6 +67,7 @@ export interface ReceiverHost {
 const PHASE_HEADER = 0;
 const PHASE_AHS = 1;
 const PHASE_DATA = 2;
+const PHASE_TAIL = 3;
 const SINK_CONTROL = 0;
 const SINK_TASK = 1;
 const SINK_DISCARD = 2;
@@ -83,6 +91,12 @@ export class Receiver {
   #task: IscsiTask | null = null;
   #final = true;
   #sinkGeneration = 0;
+  #digests = NO_DIGESTS;
+  /** Bytes taken as the header, bytes after the data segment. */
+  #headBytes = BHS_BYTES;
+  #tailBytes = 0;
+  /** Digest of the data so far. */
+  #sum = 0;
 
   constructor(host: ReceiverHost, connection: Connection) {
     this.#host = host;
@@ -94,7 +108,13 @@ export class Receiver {
 
   /** A whole header waits that no poll() will tell of. */
   get ready(): boolean {
-    return this.#phase === PHASE_HEADER && this.#got === BHS_BYTES;
+    return this.#phase === PHASE_HEADER && this.#got === this.#headBytes;
+  }
+
+  /** From the next PDU on. */
+  useDigests(digests: Digests): void {
+    this.#digests = digests;
+    this.#headBytes = BHS_BYTES + digests.headerBytes;
   }
 
   /** The data segment of the PDU in hand is for this task. */
@@ -108,11 +128,12 @@ export class Receiver {
     for (let turn = 0; turn < TURN_PDUS && !this.#connection.closed && !this.#connection.ending; turn++) {
       if (this.#phase === PHASE_HEADER) {
         if (this.#connection.output.congested) return;
-        if (this.#got < BHS_BYTES && !this.#receiveHeader()) return;
+        if (this.#got < this.#headBytes && !this.#receiveHeader()) return;
         if (!this.#beginPdu()) continue;
       }
       if (this.#phase === PHASE_AHS && !this.#receiveAhs()) return;
       if (this.#phase === PHASE_DATA && !this.#receiveData()) return;
+      if (this.#phase === PHASE_TAIL && !this.#receiveTail()) return;
     }
   }
 
@@ -128,21 +149,19 @@ export class Receiver {
   }
 
   #receiveHeader(): boolean {
-    const got = this.#receive(this.#memory.base + this.header + this.#got, BHS_BYTES - this.#got);
+    const got = this.#receive(this.#memory.base + this.header + this.#got, this.#headBytes - this.#got);
     if (!this.#received(got)) return false;
     this.#got += got;
-    return this.#got === BHS_BYTES;
+    return this.#got === this.#headBytes;
   }
 
   #receiveAhs(): boolean {
-    const got = this.#receive(
-      this.#memory.base + this.#at + AHS + this.#dataGot,
-      this.#ahsBytes - this.#dataGot,
-    );
+    const bytes = this.#ahsBytes + this.#headBytes - BHS_BYTES;
+    const got = this.#receive(this.#memory.base + this.#at + AHS + this.#dataGot, bytes - this.#dataGot);
     if (!this.#received(got)) return false;
     this.#dataGot += got;
-    if (this.#dataGot < this.#ahsBytes) return false;
-    this.#route();
+    if (this.#dataGot < bytes) return false;
+    if (this.#headerSound(this.#at + AHS + this.#ahsBytes)) this.#route();
     return !this.#connection.closed;
   }
 
@@ -157,9 +176,26 @@ export class Receiver {
     if (this.#connection.session === null && opcode !== OP_LOGIN) this.#protocolError("not a login");
     else if (this.#dataBytes > limit) this.#protocolError("a data segment longer than declared");
     if (this.#connection.closed) return false;
-    if (this.#ahsBytes > 0) this.#phase = PHASE_AHS;
-    else this.#route();
+    if (this.#ahsBytes > 0) {
+      this.#phase = PHASE_AHS;
+      this.#dataGot = this.#headBytes - BHS_BYTES;
+      const ahead = this.header + BHS_BYTES;
+      this.#memory.bytes.copyWithin(this.#at + AHS, ahead, ahead + this.#dataGot);
+    } else if (this.#headerSound(this.header + BHS_BYTES)) this.#route();
     return !this.#connection.closed;
+  }
+
+  /** Is the header digest at `digestAt` right? If not, the connection ends. */
+  #headerSound(digestAt: number): boolean {
+    const { crc, headerBytes } = this.#digests;
+    if (crc === null || headerBytes === 0) return true;
+    const { base, view } = this.#memory;
+    let sum = crc.update(0, base + this.header, BHS_BYTES);
+    sum = crc.update(sum, base + this.#at + AHS, this.#ahsBytes);
+    if (sum === view.getUint32(digestAt, true)) return true;
+    this.#host.stats.digestErrors++;
+    this.#protocolError("a header digest is wrong");
+    return false;
   }
 
   #protocolError(cause: string): void {
@@ -192,6 +228,8 @@ export class Receiver {
       this.#sinkGeneration = this.#task?.generation ?? 0;
     }
     this.#phase = PHASE_DATA;
+    this.#sum = 0;
+    this.#tailBytes = padBytes(this.#dataBytes) + this.#digests.dataBytes;
     if (this.#dataBytes === 0) this.#finish(0);
   }
 
@@ -224,16 +262,16 @@ export class Receiver {
       address = task.spillAddress + task.receivedBytes;
       bytes = Math.min(rest, SPILL_BYTES - task.receivedBytes);
     }
-    const pad = padBytes(this.#dataBytes);
+    const tail = this.#tailBytes;
     let got: number;
     if (bytes === rest) {
-      // The last of this segment: padding and the next header may come along.
+      // The last of this segment: its tail and the next header may come along.
       const next = this.#otherHeader();
       const iovecs = this.#at + IN_IOVECS;
       setNative(view, iovecs, address);
       setNative(view, iovecs + 8, bytes);
-      setNative(view, iovecs + IOVEC_BYTES, base + next - pad);
-      setNative(view, iovecs + IOVEC_BYTES + 8, pad + BHS_BYTES);
+      setNative(view, iovecs + IOVEC_BYTES, base + next - tail);
+      setNative(view, iovecs + IOVEC_BYTES + 8, tail + this.#headBytes);
       setMessage(view, this.#at + IN_MESSAGE, base + iovecs, 2);
       got = checked(libc.recvmsg(this.#connection.fd, base + this.#at + IN_MESSAGE, MSG_DONTWAIT));
     } else {
@@ -241,14 +279,45 @@ export class Receiver {
     }
     if (!this.#received(got)) return false;
     const data = Math.min(got, bytes);
+    const { crc, dataBytes } = this.#digests;
+    if (crc !== null && dataBytes > 0) this.#sum = crc.update(this.#sum, address, data);
     this.#dataGot += data;
     if (task !== null) {
       task.receivedBytes += data;
       host.stats.bytesOut += data;
     }
     if (this.#dataGot < this.#dataBytes) return got === bytes;
-    this.#finish(got - data - pad);
+    this.#got = got - data - tail;
+    if (dataBytes === 0) this.#finish(this.#got);
+    else this.#phase = PHASE_TAIL;
     return true;
+  }
+
+  /** What is missing of padding and data digest, and of the next header; the digest is compared. */
+  #receiveTail(): boolean {
+    const { base, view } = this.#memory;
+    const next = this.#otherHeader();
+    if (this.#got < 0) {
+      const got = this.#receive(base + next + this.#got, this.#headBytes - this.#got);
+      if (!this.#received(got)) return false;
+      this.#got += got;
+      if (this.#got < 0) return false;
+    }
+    const { crc, dataBytes } = this.#digests;
+    const pad = this.#tailBytes - dataBytes;
+    const sum = crc?.update(this.#sum, base + next - this.#tailBytes, pad) ?? 0;
+    if (sum !== view.getUint32(next - dataBytes, true)) this.#rejectData();
+    this.#finish(this.#got);
+    return true;
+  }
+
+  /** RFC 7143 §7.8: the PDU is rejected; a command whose data it was fails. */
+  #rejectData(): void {
+    this.#host.stats.digestErrors++;
+    this.#connection.reject(REJECT_DATA_DIGEST);
+    const task = this.#sink === SINK_TASK ? this.#task : null;
+    if (task === null) this.#sink = SINK_DISCARD;
+    else if (task.generation === this.#sinkGeneration && !task.forgotten) spoilByDigest(task);
   }
 
   #otherHeader(): number {

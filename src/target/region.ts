@@ -1,20 +1,23 @@
 /** @module Where everything lies in one connection's part of the target's memory (bytes from the part's start).
  *
- *         0  header A at 16, header B at 80: each with room for 3 bytes of padding before it, since one recvmsg() takes
- *            the rest of a data segment, its padding and the next header
- *       128  msghdr and iovecs of sendmsg(), then those of recvmsg(); 8 zeros for padding out
+ *         0  header A at 16, header B at 76, each with its digest behind it and room for 7 bytes of padding and data
+ *            digest before it, since one recvmsg() takes the rest of a data segment, those and the next header
+ *       128  msghdr and iovecs of sendmsg(), then those of recvmsg()
+ *       384  what goes out after a data segment: zeros for padding, data digest
  *      1024  additional header segments
  *      2048  stage: headers and short PDUs on their way out
  *     10240  data segment of a PDU that is not a command's data: text, ping
  *            control: whole PDUs of this kind on their way out
  */
 export const HEADER_A = 16;
-export const HEADER_B = 80;
+export const HEADER_B = 76;
 export const OUT_MESSAGE = 128;
 export const OUT_IOVECS = 192;
 export const IN_MESSAGE = 256;
 export const IN_IOVECS = 320;
-export const ZEROS = 384;
+/** Padding ends here, and the data digest begins. */
+export const TAIL = 388;
+export const TAIL_BYTES = 8;
 export const AHS = 1024;
 export const STAGE = 2048;
 export const STAGE_BYTES = 8192;

@@ -9,6 +9,8 @@ export class TargetStats {
   /** Connections that ended in an error of the initiator's, and logins refused. */
   protocolErrors = 0;
   loginsRefused = 0;
+  /** PDUs whose header or data digest was wrong. */
+  digestErrors = 0;
 
   answered(startedMs: number): void {
     const tookMs = performance.now() - startedMs;
@@ -17,6 +19,6 @@ export class TargetStats {
 
   reset(): void {
     this.bytesOut = this.bytesIn = this.commands = this.longestMs = 0;
-    this.protocolErrors = this.loginsRefused = 0;
+    this.protocolErrors = this.loginsRefused = this.digestErrors = 0;
   }
 }

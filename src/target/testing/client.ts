@@ -3,6 +3,7 @@
 import { ptr } from "bun:ffi";
 import { checked, EAGAIN, libc } from "../../base/ffi.ts";
 import { MSG_DONTWAIT, MSG_NOSIGNAL, SO_RCVBUF, SOL_SOCKET } from "../../base/socket.ts";
+import { NO_DIGESTS } from "../../iscsi/digest.ts";
 import * as pdu from "../../iscsi/pdu.ts";
 import * as requests from "../../iscsi/requests.ts";
 import { formatText, parseText, type TextPair } from "../../iscsi/text.ts";
@@ -82,6 +83,10 @@ export class TestClient {
   targetExpCmdSN = 0;
   itt = 1;
   closed = false;
+  /** What was agreed on, from the login's end on. */
+  digests = NO_DIGESTS;
+  /** Breaks a digest of the next PDU sent. */
+  breaks: "header" | "data" | null = null;
   readonly #target: Target;
   #in = Buffer.alloc(0);
   readonly #chunk = new Uint8Array(1 << 20);
@@ -122,11 +127,23 @@ export class TestClient {
     data: Uint8Array = new Uint8Array(0),
     ahs: Uint8Array = new Uint8Array(0),
   ): void {
-    const bytes = new Uint8Array(48 + ahs.length + data.length + pdu.padBytes(data.length));
-    encode(new DataView(bytes.buffer));
+    const { crc, headerBytes, dataBytes } = this.digests;
+    const padded = data.length + pdu.padBytes(data.length);
+    const head = 48 + ahs.length;
+    const at = head + headerBytes;
+    const bytes = new Uint8Array(new ArrayBuffer(at + padded + (padded > 0 ? dataBytes : 0)));
+    const view = new DataView(bytes.buffer);
+    encode(view);
     bytes[4] = ahs.length / 4;
     bytes.set(ahs, 48);
-    bytes.set(data, 48 + ahs.length);
+    bytes.set(data, at);
+    const address = Number(ptr(bytes));
+    const { breaks } = this;
+    this.breaks = null;
+    const sum = (from: number, count: number, what: string) =>
+      ((crc?.update(0, address + from, count) ?? 0) ^ (breaks === what ? 0x100 : 0)) >>> 0;
+    if (headerBytes > 0) view.setUint32(head, sum(0, head, "header"), true);
+    if (dataBytes > 0 && padded > 0) view.setUint32(at + padded, sum(at, padded, "data"), true);
     this.sendBytes(bytes);
   }
 
@@ -152,11 +169,16 @@ export class TestClient {
   #takePdu(): Received | null {
     if (this.#in.length < 48) return null;
     const data = this.#in.readUIntBE(5, 3);
-    const whole = 48 + data + pdu.padBytes(data);
+    const { headerBytes, dataBytes } = this.digests;
+    const at = 48 + headerBytes;
+    const padded = data + pdu.padBytes(data);
+    const whole = at + padded + (data > 0 ? dataBytes : 0);
     if (this.#in.length < whole) return null;
+    if (headerBytes > 0) this.#check(0, 48, 48);
+    if (dataBytes > 0 && data > 0) this.#check(at, padded, at + padded);
     const received = new Received(
       Uint8Array.from(this.#in.subarray(0, 48)),
-      Uint8Array.from(this.#in.subarray(48, 48 + data)),
+      Uint8Array.from(this.#in.subarray(at, at + data)),
     );
     this.#in = this.#in.subarray(whole);
     this.targetExpCmdSN = received.field(pdu.AT_EXP_CMD_SN);
@@ -173,6 +195,13 @@ export class TestClient {
       this.expStatSN = pdu.nextSerial(statSN);
     }
     return received;
+  }
+
+  #check(from: number, count: number, digestAt: number): void {
+    const part = new Uint8Array(new ArrayBuffer(count));
+    part.set(this.#in.subarray(from, from + count));
+    const sum = this.digests.crc?.update(0, Number(ptr(part)), count);
+    if (sum !== this.#in.readUInt32LE(digestAt)) throw new Error("a digest of the target is wrong");
   }
 
   next(waitMs = 2000): Received {
