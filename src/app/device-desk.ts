@@ -169,6 +169,12 @@ export class DeviceDesk {
         stock.couple(this.parts.settings.name, effect.drive);
         this.later({ kind: "coupled", attempt: effect.attempt });
         return;
+      case "prepareImage":
+        void this.prepareImage(effect);
+        return;
+      case "takeOut":
+        void this.takeOut(effect.attempt, effect.drive);
+        return;
       case "unload":
         void this.unload(effect.attempt, effect.drive);
         return;
@@ -265,15 +271,56 @@ export class DeviceDesk {
       });
   }
 
-  /** 614 */
+  /** 620, 631: pinned first, on the disks, with the name of the cartridge that is to get it: a crash from then on ends with
+   *  that one. The library is told next; should the crash come between, the start tells it (journal-start). */
+  private async prepareImage(effect: DirectorEffect & { kind: "prepareImage" }): Promise<void> {
+    const { attempt, cartridge: failed, larger } = effect;
+    const { stock, memory, cacheWorker } = this.parts;
+    const refuse = (text: string) => this.dispatch({ kind: "imageRefused", attempt, text });
+    const image = memory.wholeImage();
+    if (image === null) return refuse("the cache does not hold its whole image");
+    // The journal counts headers and padding; what the host was let write fits a cartridge as large as the failed one.
+    const failedBytes = stock.cartridge(failed)?.capacityBytes ?? Number.POSITIVE_INFINITY;
+    const neededBytes = Math.min(memory.get(at.RECEIVED) - image.J, failedBytes);
+    const spare = stock.chooseCartridge(neededBytes, larger ? failedBytes : null);
+    if (spare === null) return refuse("there is no spare cartridge for it");
+    const { barcode, serial, capacityBytes } = spare;
+    const pinned = await cacheWorker?.order<boolean>({
+      kind: "imageAnew",
+      J: image.J,
+      sequence: image.sequence,
+      image: memory.get(at.IMAGE),
+      json: JSON.stringify({ image: memory.get(at.IMAGE), barcode, serial, replaces: failed }),
+    });
+    if (pinned !== true) return refuse("the cache does not hold its whole image any more");
+    stock.standIn(failed, barcode, effect.text);
+    if (this.cartridge !== null) this.cartridge = { ...this.cartridge, serial, barcode, capacityBytes };
+    this.shownBytes.onTape = 0;
+    this.dispatch({ kind: "imageReady", attempt, cartridge: barcode, fromJ: image.J });
+  }
+
+  /** 631 */
+  private async takeOut(attempt: number, drive: DriveId): Promise<void> {
+    const outcome = await this.parts.stock.takeOut(drive);
+    if (outcome.kind !== "refused") return this.dispatch({ kind: "takenOut", attempt });
+    const stuck = outcome.reason === "stuck" || outcome.reason === "removalPrevented";
+    this.dispatch({ kind: "takeOutFailed", attempt, stuck, text: outcome.text });
+  }
+
+  /** 614, 620, 631 */
   private async move(effect: DirectorEffect & { kind: "move" }): Promise<void> {
     const { attempt, cartridge, from, to } = effect;
-    const outcome = await this.parts.stock.moveToDrive(cartridge, to);
+    const { stock } = this.parts;
+    // After a restart between 631's two moves the failed one may still be there.
+    const inTheWay = stock.robot.drive(to)?.barcode ?? null;
+    if (inTheWay !== null && stock.cartridge(inTheWay)?.hasFailed === true) await stock.takeOut(to);
+    const outcome = await stock.moveToDrive(cartridge, to);
     if (outcome.kind === "moved") {
       this.dispatch({ kind: "moved", attempt });
+      void stock.tidy();
       return;
     }
-    const cartridgeAt = from === null ? "unknown" : this.parts.stock.whereIs(cartridge, from, to);
+    const cartridgeAt = stock.whereIs(cartridge, from, to);
     this.dispatch({ kind: "moveFailed", attempt, text: outcome.text, cartridgeAt });
   }
 
@@ -282,7 +329,13 @@ export class DeviceDesk {
       .worker(drive)
       .order<DriveCartridge>({ kind: "identify" }, READY_WITHIN_MS);
     if (found?.kind === "inserted") {
-      this.cartridge = { ...found, remainingBytes: this.cartridge?.remainingBytes ?? found.remainingBytes };
+      // Who it should be is known, and is compared in the next step; what the drive found is only the rest.
+      const serial = this.cartridge?.serial ?? "";
+      this.cartridge = {
+        ...found,
+        serial: serial === "" ? found.serial : serial,
+        remainingBytes: this.cartridge?.remainingBytes ?? found.remainingBytes,
+      };
       this.dispatch({ kind: "loaded", attempt });
       return;
     }
@@ -297,8 +350,9 @@ export class DeviceDesk {
       kind: "align",
       device: this.index,
       onTapeJ,
-      onTapePosition: this.memory.get(at.ON_TAPE_POSITION),
+      onTapePosition: effect.empty ? 0 : this.memory.get(at.ON_TAPE_POSITION),
       serial: this.cartridge?.serial ?? "",
+      empty: effect.empty,
       readyWithinMs: READY_WITHIN_MS,
     });
     if (result === undefined) return;

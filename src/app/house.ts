@@ -260,7 +260,9 @@ export class House implements RunningServer, HouseFacts {
           serial: desk.parts.settings.serial as string,
         })),
       ],
-      barcodes: this.stock.robot.inventory().cartridges.map((cartridge) => cartridge.barcode),
+      barcodes: this.stock.robot
+        .inventory()
+        .cartridges.flatMap(({ shown }) => (shown === null ? [] : [shown])),
       notes: this.notes,
     };
   }

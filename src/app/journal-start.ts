@@ -41,6 +41,7 @@ export class JournalStart {
     memory.set(at.SEQUENCE, recovered?.sequence ?? 0);
     memory.setWord(at.FOLLOWER, at.FOLLOWER_DISK);
 
+    this.keepStandIn(recovered);
     const drive = this.driveFor(settings);
     const inDrive = drive === null ? null : (this.stock.robot.drive(drive)?.barcode ?? null);
     const identity = recovered === null ? null : identityOf(recovered.identity);
@@ -56,7 +57,12 @@ export class JournalStart {
       desk.cartridge = { ...emptyCartridge, serial: identity.serial, barcode: identity.barcode };
     desk.draining = cartridge !== null;
     const first = begin(
-      { device: settings.name, noSpare: settings.noSpare, recovery: this.recoverySettings(settings) },
+      {
+        device: settings.name,
+        noSpare: settings.noSpare,
+        badCartridge: settings.badCartridge,
+        recovery: this.recoverySettings(settings),
+      },
       {
         drive,
         cartridge,
@@ -82,6 +88,13 @@ export class JournalStart {
     }
     await this.openJournal(desk, recovered);
     if (inDrive === null && desk.state.cartridge === null) memory.setWord(at.FOLLOWER, at.FOLLOWER_RING);
+  }
+
+  /** The checkpoint names a spare cartridge that was to stand in for a failed one: the library knows it, or is told now. */
+  private keepStandIn(recovered: CacheFacts["recovered"]): void {
+    const identity = recovered === null ? null : identityOf(recovered.identity);
+    if (identity === null || identity.replaces === null) return;
+    this.stock.standIn(identity.replaces, identity.barcode, "failed before the restart");
   }
 
   /** What the last run left could not be written to tape; after the operator's retry it was. */
@@ -157,11 +170,14 @@ const emptyCartridge = {
   senseHex: "",
 } as const;
 
-function identityOf(json: string): { barcode: Barcode; serial: string } | null {
+function identityOf(json: string): { barcode: Barcode; serial: string; replaces: Barcode | null } | null {
   try {
-    const identity = JSON.parse(json) as { barcode?: string; serial?: string };
+    const identity = JSON.parse(json) as { barcode?: string; serial?: string; replaces?: string };
     const barcode = parseBarcode(identity.barcode ?? "");
-    return isMalformed(barcode) ? null : { barcode, serial: identity.serial ?? "" };
+    const replaces = parseBarcode(identity.replaces ?? "");
+    return isMalformed(barcode)
+      ? null
+      : { barcode, serial: identity.serial ?? "", replaces: isMalformed(replaces) ? null : replaces };
   } catch {
     return null;
   }

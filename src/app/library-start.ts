@@ -24,6 +24,7 @@ export function openLibrary(
         spares: settings.spareCount,
         slots: settings.slotCount,
         cartridges: settings.barcodes.length,
+        spareCartridges: settings.spareCartridgeCount,
         capacityBytes: settings.capacityBytes,
         earlyWarningBytes: Math.min(EARLY_WARNING_BYTES, Math.floor(settings.capacityBytes / 64)),
         barcodes: settings.barcodes,

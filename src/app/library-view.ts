@@ -1,5 +1,6 @@
 /** @module The library as the backup server sees it: virtual drives with the cartridges that stand behind them, the
  *  slots, one robot; spares and failed drives are not shown (RED-01, RED-07, RED-08). */
+import type { Barcode } from "../base/brands.ts";
 import type { ElementStatus, LibraryStatus } from "../base/status.ts";
 import {
   FIRST_DRIVE_ADDRESS,
@@ -19,22 +20,28 @@ export function virtualDriveAddress(index: number): number {
 }
 
 export function virtualElements(inventory: Inventory, desks: readonly DeviceDesk[]): Element[] {
-  const home = new Map(inventory.cartridges.map((cartridge) => [cartridge.barcode, cartridge.homeAddress]));
-  const spares = new Set(inventory.cartridges.filter(({ isSpare }) => isSpare).map(({ barcode }) => barcode));
+  const cartridges = new Map(inventory.cartridges.map((cartridge) => [cartridge.barcode, cartridge]));
+  const shown = (barcode: Barcode | null) =>
+    barcode === null ? null : (cartridges.get(barcode)?.shown ?? null);
+  // Slots of cartridges that are not shown are not shown either.
+  const hidden = new Set(
+    inventory.cartridges.filter(({ shown }) => shown === null).map(({ homeAddress }) => homeAddress),
+  );
   const elements: Element[] = [
     { type: 1, address: TRANSPORT_ADDRESS, barcode: null, source: null, accessible: true },
   ];
   for (const slot of inventory.slots) {
-    if (slot.barcode !== null && spares.has(slot.barcode)) continue;
-    elements.push({ type: 2, address: slot.address, barcode: slot.barcode, source: null, accessible: true });
+    if (hidden.has(slot.address)) continue;
+    const barcode = shown(slot.barcode);
+    elements.push({ type: 2, address: slot.address, barcode, source: null, accessible: true });
   }
   for (const desk of desks) {
-    const barcode = desk.state.cartridge;
+    const { cartridge } = desk.state;
     elements.push({
       type: 4,
       address: virtualDriveAddress(desk.index),
-      barcode,
-      source: barcode === null ? null : (home.get(barcode) ?? null),
+      barcode: shown(cartridge),
+      source: cartridge === null ? null : (cartridges.get(cartridge)?.homeAddress ?? null),
       accessible: true,
       drive: {
         lun: desk.parts.settings.lun,

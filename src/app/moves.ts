@@ -24,6 +24,7 @@ export class Moves {
     const from = this.deskAt(source);
     const to = this.deskAt(destination);
     for (const desk of [from, to]) if (desk !== null && desk.state.name !== "Streaming") return notReady;
+    await this.stock.tidy();
     if (from !== null) await this.release(from);
     const outcome = await this.stock.moveMedium(realAddress(source, from), realAddress(destination, to));
     if (outcome.kind === "refused") {
@@ -53,7 +54,7 @@ export class Moves {
     desk.dispatch({ kind: "cartridgeChanged", cartridge: barcode });
     const cartridge: LoadedCartridge = {
       image: image.id,
-      barcode,
+      barcode: this.stock.shown(barcode) ?? barcode,
       serial: found.serial,
       capacityBytes: found.capacityBytes,
       remainingBytes: found.capacityBytes,

@@ -41,7 +41,7 @@ export function deviceStatus(desk: DeviceDesk, stock: Stock, rates: Rates): Devi
       state.cartridge === null
         ? null
         : {
-            barcode: state.cartridge,
+            barcode: stock.shown(state.cartridge) ?? state.cartridge,
             serial: found?.serial ?? null,
             capacityBytes: found?.capacityBytes ?? 0,
             remainingBytes: Math.max(0, (found?.capacityBytes ?? 0) - hostBytes),
@@ -62,7 +62,7 @@ export function deviceStatus(desk: DeviceDesk, stock: Stock, rates: Rates): Devi
     cache: cacheStatus(desk, cacheState, received - onTape),
     protects: {
       drive: cacheKeeps,
-      cartridge: cacheKeeps && received <= settings.cache.cacheBytes,
+      cartridge: memory.wholeImage() !== null,
     },
   };
 }

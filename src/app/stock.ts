@@ -6,11 +6,24 @@ import type { NewEvent } from "../base/events.ts";
 import { logOf } from "../base/log.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { DeviceSettings } from "../config.ts";
-import { choose, markFailed, type Pool, release, returnDrive, setHolds } from "../director/choose.ts";
+import {
+  choose,
+  chooseCartridge,
+  markFailed,
+  type Pool,
+  release,
+  returnDrive,
+  setHolds,
+} from "../director/choose.ts";
 import type { Blame, Scores } from "../director/classify.ts";
 import { addFailure, type FailureHistory, forgetDrive, scoresOf } from "../director/score.ts";
 import type { FileRobot } from "../library/file-robot.ts";
-import { FIRST_DRIVE_ADDRESS, type MoveOutcome } from "../library/robot.ts";
+import {
+  type CartridgeEntry,
+  FIRST_DRIVE_ADDRESS,
+  FIRST_SLOT_ADDRESS,
+  type MoveOutcome,
+} from "../library/robot.ts";
 import type { WorkerHandle } from "../workers/handle.ts";
 
 const log = logOf("library");
@@ -152,9 +165,71 @@ export class Stock {
     return this.robot.inventory().drives.find(({ barcode }) => barcode === cartridge)?.id ?? null;
   }
 
-  whereIs(cartridge: Barcode, from: DriveId, to: DriveId): "source" | "destination" | "unknown" {
-    if (this.robot.drive(from)?.barcode === cartridge) return "source";
-    return this.robot.drive(to)?.barcode === cartridge ? "destination" : "unknown";
+  /** `from` null: from a slot. */
+  whereIs(cartridge: Barcode, from: DriveId | null, to: DriveId): "source" | "destination" | "unknown" {
+    if (this.robot.drive(to)?.barcode === cartridge) return "destination";
+    if (from !== null) return this.robot.drive(from)?.barcode === cartridge ? "source" : "unknown";
+    return this.robot.inventory().slots.some(({ barcode }) => barcode === cartridge) ? "source" : "unknown";
+  }
+
+  // --- cartridges that fail (620, 631; RED-08) ---
+
+  cartridge(barcode: Barcode): CartridgeEntry | undefined {
+    return this.robot.inventory().cartridges.find((entry) => entry.barcode === barcode);
+  }
+
+  /** The barcode that servers see. */
+  shown(barcode: Barcode): Barcode | null {
+    return this.cartridge(barcode)?.shown ?? null;
+  }
+
+  chooseCartridge(neededBytes: number, largerThanBytes: number | null): CartridgeEntry | null {
+    const { cartridges } = this.robot.inventory();
+    const reserve = cartridges.map(({ barcode, capacityBytes, isReserve, address }) => ({
+      barcode,
+      capacityBytes,
+      available: isReserve && address >= FIRST_SLOT_ADDRESS,
+    }));
+    const chosen = chooseCartridge(reserve, neededBytes, largerThanBytes);
+    return chosen === null ? null : (this.cartridge(chosen) ?? null);
+  }
+
+  standIn(failed: Barcode, replacement: Barcode, reason: string): void {
+    if (this.cartridge(failed)?.shown === null) return;
+    this.robot.standIn(failed, replacement, reason);
+    const { label, takenFrom } = this.robot.standIns().find((one) => one.replacement === replacement) ?? {
+      label: failed,
+      takenFrom: 0,
+    };
+    this.record({
+      kind: "library",
+      severity: "alarm",
+      device: null,
+      transition: "cartridgeReplaced",
+      text: `cartridge ${failed} has failed (${reason}); ${replacement} answers to ${label} from now on`,
+      evidence: { failed, replacement, label, takenFrom },
+    });
+  }
+
+  /** The drive gives its cartridge up, and it goes into a slot: its own, or any free one. */
+  async takeOut(drive: DriveId): Promise<MoveOutcome | { readonly kind: "empty" }> {
+    const barcode = this.robot.drive(drive)?.barcode ?? null;
+    if (barcode === null) return { kind: "empty" };
+    const { slots } = this.robot.inventory();
+    const home = this.cartridge(barcode)?.homeAddress;
+    const free = slots.filter((slot) => slot.barcode === null);
+    const slot = free.find(({ address }) => address === home) ?? free[0];
+    return this.moveMedium(addressOf(drive), slot?.address ?? -1);
+  }
+
+  /** Failed cartridges that lie in a slot which servers see go to their own, so that it is free when it is asked for. */
+  async tidy(): Promise<void> {
+    for (const { barcode, address, homeAddress, hasFailed } of this.robot.inventory().cartridges) {
+      if (!hasFailed || address < FIRST_SLOT_ADDRESS || address === homeAddress) continue;
+      if (this.robot.element(homeAddress)?.barcode !== null) continue;
+      log.info(`${barcode} has failed and goes to slot ${homeAddress - FIRST_SLOT_ADDRESS + 1}`);
+      await this.moveMedium(address, homeAddress);
+    }
   }
 }
 

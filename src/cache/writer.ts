@@ -2,7 +2,8 @@
  *
  *  (1) Only whole stripes are written, each once, in order: CACHED is always at a stripe's start (rule 9).
  *  (2) The head never passes CHECKPOINT + cacheBytes: what is not on tape is not overwritten (rule 10).
- *  (3) CHECKPOINT <= ON_TAPE, and it moves only after the checkpoint is durable.
+ *  (3) CHECKPOINT <= ON_TAPE, and it moves only after the checkpoint is durable. Both go back together when an image
+ *      begins anew on another cartridge (`restartFrom`).
  *  (4) DURABLE moves only after fdatasync returned on every surviving member.
  *  (5) When the array is lost no cursor moves any more: nothing is called cached that is not. The ring's other side
  *      sees CACHE_LOST and goes on with tape only.
@@ -91,6 +92,18 @@ export class CacheWriter {
   checkpointNow(): boolean {
     this.#checkpointAsked = true;
     return this.#writeCheckpoint(this.#cursors.get(CHECKPOINT)) && this.#array.state !== "lost";
+  }
+
+  /** 620, 631: the whole image from `place` on is to go to another cartridge; nothing of it may be overwritten until it is
+   *  there. Only while no drive follows. false: the members do not hold all of it, or the array is lost. */
+  restartFrom(place: CheckpointPlace): boolean {
+    const { cacheBytes } = this.#array.geometry;
+    const received = this.#cursors.get(RECEIVED);
+    if (this.#array.state === "lost" || place.J > received || received - place.J > cacheBytes) return false;
+    if (!this.#array.writeCheckpoint(place)) return false;
+    this.#cursors.set(DURABLE, this.#array.durableJ);
+    this.#cursors.set(CHECKPOINT, place.J);
+    return true;
   }
 
   /** Orderly stop: writes every whole stripe there is room for, then what the tape has reached, durably.

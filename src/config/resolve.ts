@@ -91,6 +91,14 @@ export function resolveLibrary(
       `expected at most ${slotCount} (library.slots), found ${barcodes.length}`,
     );
   }
+  const cartridges = given.barcodes === undefined ? slotCount : barcodes.length;
+  const spareCartridgeCount = given.spareCartridges ?? DEFAULTS.spareCartridgeCount;
+  if (spareCartridgeCount > 0 && spareCartridgeCount >= cartridges) {
+    complaints.add(
+      "library.spareCartridges",
+      `expected less than the cartridges there are (${cartridges}), found ${spareCartridgeCount}`,
+    );
+  }
   return {
     kind: "file",
     directory: join(stateDirectory, "library"),
@@ -98,6 +106,7 @@ export function resolveLibrary(
     spareCount: given.spares ?? DEFAULTS.spareCount,
     slotCount,
     barcodes: given.barcodes === undefined ? defaultBarcodes(slotCount) : barcodes,
+    spareCartridgeCount,
     capacityBytes:
       given.capacityMegabytes === undefined ? DEFAULTS.capacityBytes : given.capacityMegabytes * MIB,
     paceBytesPerSecond: (given.paceMegabytesPerSecond ?? 0) * 1_000_000,
@@ -283,6 +292,9 @@ export function resolveDevices(
           : merged.padMegabytes * MIB,
       spares: merged.spares ?? "dedicated",
       noSpare: merged.noSpare ?? "report",
+      badCartridge: merged.badCartridge ?? "swap",
+      driveAnswerMs:
+        merged.driveAnswerSeconds === undefined ? DEFAULTS.driveAnswerMs : merged.driveAnswerSeconds * 1000,
       cache,
     };
     if (device.drive > library.driveCount) {

@@ -41,6 +41,16 @@ const deviceFields = {
   padMegabytes: megabytes.optional().describe("what stays unused at a cartridge's end, in megabytes"),
   spares: z.enum(["dedicated", "any"]).optional().describe('"dedicated" or "any" (any idle drive may serve)'),
   noSpare: z.enum(["report", "hold"]).optional().describe('"report" or "hold"'),
+  badCartridge: z
+    .enum(["swap", "otherDrive"])
+    .optional()
+    .describe('"swap" (a spare cartridge into the same drive) or "otherDrive"'),
+  driveAnswerSeconds: z
+    .int()
+    .min(1)
+    .max(600)
+    .optional()
+    .describe("seconds, 1 to 600, after which a drive that does not answer a write is given up"),
   cache: cacheFileSchema.optional().describe("a table"),
 };
 
@@ -58,6 +68,12 @@ export const libraryFileSchema = z.strictObject({
   drives: z.int().min(1).max(64).optional().describe("how many drives the server sees, 1 to 64"),
   spares: z.int().min(0).max(64).optional().describe("how many spare drives, 0 to 64"),
   slots: z.int().min(1).max(1000).optional().describe("how many slots, 1 to 1000"),
+  spareCartridges: z
+    .int()
+    .min(0)
+    .max(999)
+    .optional()
+    .describe("how many of the cartridges, the last ones, are kept for those that fail"),
   barcodes: z.array(z.string()).optional().describe("a list of barcodes, one a slot from the first on"),
   capacityMegabytes: megabytes.optional().describe("a cartridge's capacity: a whole number of megabytes"),
   paceMegabytesPerSecond: z

@@ -27,6 +27,10 @@ export interface DeviceSettings {
   readonly padBytes: number;
   readonly spares: "dedicated" | "any";
   readonly noSpare: "report" | "hold";
+  /** A cartridge failed in a good drive: a spare one into the same drive (631), or into another (620). */
+  readonly badCartridge: "swap" | "otherDrive";
+  /** A drive that does not answer a write for so long is given up. */
+  readonly driveAnswerMs: number;
   readonly cache: CacheSettings;
 }
 
@@ -48,6 +52,8 @@ export interface LibrarySettings {
   readonly slotCount: number;
   /** One a slot from the first on; slots beyond the list are empty. */
   readonly barcodes: readonly Barcode[];
+  /** So many of them, the last, are kept for those that fail; the server does not see them. */
+  readonly spareCartridgeCount: number;
   readonly capacityBytes: number;
   /** A drive's own speed in bytes a second; 0: unpaced. */
   readonly paceBytesPerSecond: number;
@@ -101,6 +107,8 @@ export const DEFAULTS = {
   driveCount: 2,
   spareCount: 1,
   slotCount: 8,
+  spareCartridgeCount: 0,
+  driveAnswerMs: 60_000,
   capacityBytes: 12 * 1024 * MIB,
   ringBytes: 256 * MIB,
   maxBlockBytes: 8 * MIB,

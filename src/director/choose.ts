@@ -81,3 +81,25 @@ export function returnDrive(pool: Pool, id: DriveId): Pool {
 export function setHolds(pool: Pool, id: DriveId, holds: Barcode | null): Pool {
   return change(pool, id, { holds });
 }
+
+/** A cartridge of the reserve, as the library knows it. */
+export interface ReserveCartridge {
+  readonly barcode: Barcode;
+  readonly capacityBytes: number;
+  /** In a slot, good, and standing in for nobody. */
+  readonly available: boolean;
+}
+
+/** 620, 631: the smallest that holds the image; one larger than the failed cartridge where `largerThanBytes` asks for it
+ *  and there is one: its like might end as soon. null: none. */
+export function chooseCartridge(
+  reserve: readonly ReserveCartridge[],
+  neededBytes: number,
+  largerThanBytes: number | null,
+): Barcode | null {
+  const fit = reserve
+    .filter((one) => one.available && one.capacityBytes >= neededBytes)
+    .toSorted((a, b) => a.capacityBytes - b.capacityBytes);
+  const larger = largerThanBytes === null ? [] : fit.filter((one) => one.capacityBytes > largerThanBytes);
+  return (larger[0] ?? fit[0])?.barcode ?? null;
+}

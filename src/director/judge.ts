@@ -3,17 +3,19 @@
 import type { DriveId } from "../base/brands.ts";
 import { classify, type FaultEvidence, type Verdict } from "./classify.ts";
 import type {
+  CartridgeFault,
   Choosing,
   Classifying,
   DirectorEffect,
   DirectorState,
   Halted,
+  Recovering,
   Recovery,
   Step,
   Switching,
   Verifying,
 } from "./states.ts";
-import { load, verify } from "./switchover.ts";
+import { load, prepareImage, verify } from "./switchover.ts";
 import { enter, evidenceOf, halt, nextAttempt } from "./transition.ts";
 
 /** Times that a drive which only lost its position, or was not ready, is tried again before it counts as failed. */
@@ -29,14 +31,23 @@ export function judge(
   const verdict = classify(evidence);
   const recovery: Recovery = { ...state.recovery, evidence, verdict };
   const scored: DirectorEffect = { kind: "score", drive, cartridge: state.cartridge, verdict };
+  const replace = (reason: CartridgeFault["reason"]) =>
+    replaceCartridge(
+      { ...state, recovery },
+      drive,
+      { reason, text: `drive ${drive}: ${verdict.meaning}` },
+      nowMs,
+      [scored],
+    );
   const stopAt = (reason: Halted["reason"]) =>
     halt(state, recovery, drive, reason, `drive ${drive}: ${verdict.meaning}`, nowMs, [scored]);
   switch (verdict.act) {
     case "replaceCartridge":
     case "neverData":
-      return stopAt("cartridgeFault");
+      return replace("cartridgeFault");
+    // The physical end before all was on it: the host was warned in time, so the cartridge holds less than it should.
     case "endOfMedium":
-      return stopAt("endOfMedium");
+      return replace("endOfMedium");
     case "writeProtected":
       return stopAt("writeProtected");
     case "readElements":
@@ -51,6 +62,19 @@ export function judge(
     default:
       return giveUpDrive(state, drive, recovery, verdict, [scored], nowMs);
   }
+}
+
+/** Not the drive: 620 or 631. Where the cache keeps nothing there is no image to write. */
+export function replaceCartridge(
+  state: DirectorState & Recovering,
+  drive: DriveId,
+  fault: CartridgeFault,
+  nowMs: number,
+  effects: readonly DirectorEffect[] = [],
+): Step {
+  if (state.cartridge === null || !state.protected)
+    return halt(state, state.recovery, drive, fault.reason, fault.text, nowMs, effects);
+  return prepareImage(state, drive, fault, nowMs, effects);
 }
 
 /** Not the drive: its position is found again, and it goes on from there. */
@@ -106,7 +130,7 @@ export function ask(
   why: string,
   effects: readonly DirectorEffect[],
 ): Step {
-  const next: Choosing = { ...nextAttempt(state), name: "Choosing", recovery };
+  const next: Choosing = { ...nextAttempt(state), name: "Choosing", again: false, recovery };
   return enter(state, next, nowMs, {
     boxes: "607-608",
     text: `${why}; looking for a drive to go on with`,

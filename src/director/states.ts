@@ -13,9 +13,14 @@ import type { RecoverySettings } from "./rate.ts";
 /** `report` (609): the host is told, faithfully. `hold`: go on caching, BUSY when full, wait for the operator. */
 export type NoSpare = "report" | "hold";
 
+/** Where the whole image goes when a cartridge failed in a good drive: `swap`: a spare cartridge into the same drive
+ *  (631-633); `otherDrive`: into an unused one (620-621). */
+export type BadCartridge = "swap" | "otherDrive";
+
 export interface DirectorSettings {
   readonly device: DeviceName;
   readonly noSpare: NoSpare;
+  readonly badCartridge: BadCartridge;
   readonly recovery: RecoverySettings;
 }
 
@@ -57,6 +62,16 @@ export interface Recovery {
   readonly cartridgeIn: DriveId | null;
   /** Times that the same drive was tried again without getting further. */
   readonly sameDriveTries: number;
+  /** The cartridge is a spare that gets the whole image, from this J on (620, 631); null: it goes on where it stands. */
+  readonly imageJ: number | null;
+  /** Why the cartridge must be replaced, until a spare one has been found. */
+  readonly cartridgeFault: CartridgeFault | null;
+}
+
+export interface CartridgeFault {
+  /** How it ends where it cannot be replaced. */
+  readonly reason: "cartridgeFault" | "cartridgeStuck" | "endOfMedium";
+  readonly text: string;
 }
 
 export interface Recovering extends Standing {
@@ -75,13 +90,16 @@ export interface Classifying extends Recovering {
 
 export interface Choosing extends Recovering {
   readonly name: "Choosing";
+  /** A drive came back since the pool was asked: a "no" is no longer true. */
+  readonly again: boolean;
 }
 
 export interface Switching extends Recovering {
   readonly name: "Switching";
-  /** The spare. */
+  /** The spare; or the drive that stays, where only its cartridge is replaced. */
   readonly drive: DriveId;
-  readonly doing: "couple" | "unload" | "move" | "load";
+  /** image: a spare cartridge is sought and the whole image pinned; takeOut: the failed cartridge leaves the drive. */
+  readonly doing: "couple" | "unload" | "image" | "takeOut" | "move" | "load";
   readonly moveTries: number;
 }
 
@@ -163,6 +181,23 @@ export type DirectorEvent =
       /** Where READ ELEMENT STATUS finds the cartridge afterwards. */
       readonly cartridgeAt: "source" | "destination" | "unknown";
     }
+  /** The whole image of the loaded cartridge lies in the journal from `fromJ` on and is pinned there; this spare
+   *  cartridge, kept for it, stands in from now on, also after a crash. */
+  | {
+      readonly kind: "imageReady";
+      readonly attempt: number;
+      readonly cartridge: Barcode;
+      readonly fromJ: number;
+    }
+  | { readonly kind: "imageRefused"; readonly attempt: number; readonly text: string }
+  | { readonly kind: "takenOut"; readonly attempt: number }
+  /** `stuck`: the drive does not let go; else the robot failed. */
+  | {
+      readonly kind: "takeOutFailed";
+      readonly attempt: number;
+      readonly stuck: boolean;
+      readonly text: string;
+    }
   | { readonly kind: "loaded"; readonly attempt: number }
   | { readonly kind: "loadFailed"; readonly attempt: number; readonly evidence: FaultEvidence }
   /** `fromJ`: the first entry that is not on the medium, past any PAD or VOID there; `position`: its block's place.
@@ -177,7 +212,7 @@ export type DirectorEvent =
       readonly kind: "verifyFailed";
       readonly attempt: number;
       /** drive: it could not be read; the others: it was read and is not what the journal says. */
-      readonly cause: "drive" | "wrongCartridge" | "endOfDataBelowMark" | "otherData";
+      readonly cause: "drive" | "wrongCartridge" | "endOfDataBelowMark" | "otherData" | "notEmpty";
       readonly evidence: FaultEvidence;
     }
   // --- from people ---
@@ -212,6 +247,17 @@ export type DirectorEffect =
   | { readonly kind: "couple"; readonly attempt: number; readonly drive: DriveId }
   /** 613: by the drive, else by the library's own means. */
   | { readonly kind: "unload"; readonly attempt: number; readonly drive: DriveId }
+  /** 620, 631: a spare cartridge that can hold the image takes the place, and the name, of the failed one; the journal is
+   *  pinned from the image's beginning, and nothing of it counts as on tape any more. `larger`: than the failed one. */
+  | {
+      readonly kind: "prepareImage";
+      readonly attempt: number;
+      readonly cartridge: Barcode;
+      readonly larger: boolean;
+      readonly text: string;
+    }
+  /** 631: the failed cartridge is unloaded and put into a slot. */
+  | { readonly kind: "takeOut"; readonly attempt: number; readonly drive: DriveId }
   /** 614. `from` null: from wherever the library finds it now. */
   | {
       readonly kind: "move";
@@ -231,6 +277,8 @@ export type DirectorEffect =
       readonly drive: DriveId;
       readonly cartridge: Barcode;
       readonly onTapeJ: number;
+      /** 632: nothing may be on it. */
+      readonly empty: boolean;
     }
   /** 616: the follower takes from here, from the cache until it has caught up. What is before was read back: ON_TAPE
    *  becomes at least `fromJ` (else a full cache never frees its room). Answered by caughtUp, driveFailed or journalLost. */

@@ -20,6 +20,7 @@ const door = <T>(value: T): Exclude<T, { kind: "malformed" }> => {
 };
 const device: DeviceName = door(parseDeviceName("drive-1"));
 const cartridge: Barcode = door(parseBarcode("UND001L8"));
+const reserve: Barcode = door(parseBarcode("UND008L8"));
 const [first, spare, third]: [DriveId, DriveId, DriveId] = [
   door(parseDriveId(1)),
   door(parseDriveId(2)),
@@ -29,6 +30,7 @@ const [first, spare, third]: [DriveId, DriveId, DriveId] = [
 const settings: DirectorSettings = {
   device,
   noSpare: "report",
+  badCartridge: "swap",
   recovery: {
     cartridgeBytes: 1024 * MIB,
     cacheBytes: 4096 * MIB,
@@ -102,10 +104,18 @@ class Scene {
 
   /** Answers that carry nothing but their number, one after the other. */
   answered(
-    ...kinds: readonly ("coupled" | "unloaded" | "moved" | "loaded" | "noSpare" | "caughtUp")[]
+    ...kinds: readonly ("coupled" | "unloaded" | "takenOut" | "moved" | "loaded" | "noSpare" | "caughtUp")[]
   ): this {
     for (const kind of kinds) this.send({ kind, attempt: this.attempt });
     return this;
+  }
+
+  imageReady(): this {
+    return this.send({ kind: "imageReady", attempt: this.attempt, cartridge: reserve, fromJ: 100 * MIB });
+  }
+
+  imageRefused(): this {
+    return this.send({ kind: "imageRefused", attempt: this.attempt, text: "no spare cartridge" });
   }
 
   verified(fromMib: number): this {
@@ -230,17 +240,12 @@ describe("RED-20: failures on the way", () => {
     expect(lost.effect("move")).toMatchObject({ from: null, to: spare });
   });
 
-  test("the cartridge is stuck: halted with the reason (until 620-621)", () => {
-    const scene = new Scene().fail().gathered().chosen(spare).answered("coupled");
-    scene.send({ kind: "unloadFailed", attempt: scene.attempt, text: "thread broken" });
-    expect(scene.state).toMatchObject({ name: "Halted", reason: "cartridgeStuck" });
-    expect(scene.state.name === "Halted" && scene.state.text).toContain("thread broken");
-  });
-
   test("the medium is not what the journal says, or ends below the on-tape mark: nothing is written", () => {
     for (const cause of ["otherData", "wrongCartridge", "endOfDataBelowMark"] as const) {
       const scene = new Scene().toVerifying();
       scene.send({ kind: "verifyFailed", attempt: scene.attempt, cause, evidence: evidence(null) });
+      expect(scene.asked).not.toContain("follow");
+      if (cause !== "wrongCartridge") scene.imageRefused();
       expect(scene.state).toMatchObject({ name: "Halted", reason: "cartridgeFault", drive: spare });
     }
     const below = new Scene().toVerifying().verified(499);
@@ -258,6 +263,7 @@ describe("RED-20: failures on the way", () => {
     ] as const;
     for (const [reason, code] of codes) {
       const scene = new Scene().fail(evidence(code)).gathered(evidence(code));
+      if (scene.state.name === "Switching") scene.imageRefused();
       expect(scene.state).toMatchObject({ name: "Halted", reason, drive: first });
       expect(scene.asked).not.toContain("markDriveFailed");
       // Trying again gives the drive back first, so that it can be chosen again.
@@ -283,7 +289,133 @@ describe("RED-20: failures on the way", () => {
   });
 });
 
+const corrupt = evidence(sense(3, 0x31, 0));
+
+describe("RED-22 (631-633): a bad cartridge in a good drive, badCartridge = swap", () => {
+  test("from the failure to streaming again, box by box, in the same drive", () => {
+    const scene = new Scene().fail(corrupt).gathered(corrupt);
+    expect(scene.asked).toEqual(["setFlow", "score", "prepareImage"]);
+    expect(scene.state).toMatchObject({ name: "Switching", doing: "image", flow: "reduced", drive: first });
+    expect(scene.effect("prepareImage")).toMatchObject({ cartridge, larger: false });
+    scene.imageReady();
+    expect(scene.state).toMatchObject({ cartridge: reserve, marks: { onTape: 100 * MIB } });
+    expect(scene.effect("takeOut")?.drive).toBe(first);
+    scene.answered("takenOut");
+    expect(scene.effect("move")).toMatchObject({ cartridge: reserve, from: null, to: first });
+    scene.answered("moved", "loaded");
+    expect(scene.effect("verify")).toMatchObject({ cartridge: reserve, onTapeJ: 100 * MIB, empty: true });
+    scene.send({ kind: "verified", attempt: scene.attempt, fromJ: 100 * MIB, position: 0 });
+    expect(scene.effect("follow")).toMatchObject({ drive: first, fromJ: 100 * MIB, position: 0 });
+    scene.answered("caughtUp");
+    expect(scene.state).toMatchObject({
+      name: "Streaming",
+      drive: first,
+      flow: "normal",
+      cartridge: reserve,
+    });
+  });
+
+  test("632: a spare cartridge that is not empty is replaced by the next one", () => {
+    const scene = new Scene()
+      .fail(corrupt)
+      .gathered(corrupt)
+      .imageReady()
+      .answered("takenOut", "moved", "loaded");
+    scene.send({ kind: "verifyFailed", attempt: scene.attempt, cause: "notEmpty", evidence: evidence(null) });
+    expect(scene.effect("prepareImage")?.cartridge).toBe(reserve);
+  });
+
+  test("the drive does not let go of it: 620 after all; the robot jams: another drive", () => {
+    for (const [stuck, out] of [
+      [true, "markDriveFailed"],
+      [false, "releaseDrive"],
+    ] as const) {
+      const scene = new Scene().fail(corrupt).gathered(corrupt).imageReady();
+      scene.send({ kind: "takeOutFailed", attempt: scene.attempt, stuck, text: "" });
+      expect(scene.asked).toEqual([out, "reserveSpare"]);
+      scene.chosen(spare, null).answered("coupled");
+      expect(scene.effect("move")).toMatchObject({ cartridge: reserve, from: null, to: spare });
+    }
+  });
+
+  test("the drive dies while the image is written: the next one goes on with the replacement, where its marks are", () => {
+    const scene = new Scene()
+      .fail(corrupt)
+      .gathered(corrupt)
+      .imageReady()
+      .answered("takenOut", "moved", "loaded");
+    scene.send({ kind: "verified", attempt: scene.attempt, fromJ: 100 * MIB, position: 0 });
+    scene.marks(900, 900, 300).fail().gathered().chosen(spare, first);
+    scene.answered("coupled", "unloaded", "moved", "loaded");
+    expect(scene.effect("verify")).toMatchObject({ cartridge: reserve, onTapeJ: 300 * MIB, empty: false });
+  });
+
+  test("a physical end before all was on it: a larger spare; no spare cartridge: as without (609)", () => {
+    const full = evidence(sense(0xd, 0, 2));
+    const scene = new Scene().fail(full).gathered(full);
+    expect(scene.effect("prepareImage")?.larger).toBe(true);
+    scene.imageRefused();
+    expect(scene.state).toMatchObject({
+      name: "Halted",
+      reason: "endOfMedium",
+      flow: "report",
+      drive: first,
+    });
+    expect(scene.effect("reportToHost")?.sense).toMatchObject({ key: 0xd, ascq: 2, deferred: true });
+  });
+
+  test("RED-03: with the cache lost there is no image to write", () => {
+    const scene = new Scene().marks(800, 700, 800, false).fail(corrupt).gathered(corrupt);
+    expect(scene.state).toMatchObject({ name: "Halted", reason: "cartridgeFault" });
+  });
+});
+
+describe("RED-21, RED-22 (620-621): a spare cartridge to an unused drive", () => {
+  test("613 no: the failed drive keeps its cartridge; the spare drive gets a spare cartridge and the whole image", () => {
+    const scene = new Scene().fail().gathered().chosen(spare).answered("coupled");
+    scene.send({ kind: "unloadFailed", attempt: scene.attempt, text: "thread broken" });
+    expect(scene.effect("prepareImage")?.cartridge).toBe(cartridge);
+    scene.imageReady();
+    expect(scene.effect("move")).toMatchObject({ cartridge: reserve, from: null, to: spare });
+    scene.answered("moved", "loaded");
+    expect(scene.effect("verify")?.empty).toBe(true);
+    scene
+      .send({ kind: "verified", attempt: scene.attempt, fromJ: 100 * MIB, position: 0 })
+      .answered("caughtUp");
+    expect(scene.state).toMatchObject({ name: "Streaming", drive: spare, cartridge: reserve });
+  });
+
+  test("stuck, and no spare cartridge: halted with the reason; the spare drive is free again", () => {
+    const scene = new Scene().fail().gathered().chosen(spare).answered("coupled");
+    scene.send({ kind: "unloadFailed", attempt: scene.attempt, text: "thread broken" }).imageRefused();
+    expect(scene.state).toMatchObject({ name: "Halted", reason: "cartridgeStuck", drive: null });
+    expect(scene.state.name === "Halted" && scene.state.text).toContain("thread broken");
+    expect(scene.effect("releaseDrive")?.drive).toBe(spare);
+  });
+
+  test("badCartridge = otherDrive: the good drive keeps the failed cartridge and goes back to the pool", () => {
+    const scene = new Scene({ badCartridge: "otherDrive" }).fail(corrupt).gathered(corrupt).imageReady();
+    expect(scene.asked).toEqual(["releaseDrive", "reserveSpare"]);
+    expect(scene.effect("releaseDrive")).toMatchObject({ drive: first, suspect: false });
+    expect(scene.effect("reserveSpare")?.excluded).toEqual([first]);
+    scene.chosen(spare, null).answered("coupled");
+    expect(scene.effect("move")).toMatchObject({ cartridge: reserve, to: spare });
+  });
+
+  test("two drives failing on one cartridge: the cartridge", () => {
+    const twice = evidence(sense(3, 0x0c, 0), { scores: { ...NO_SCORES, otherDrivesOnCartridge: 1 } });
+    expect(new Scene().fail(twice).gathered(twice).effect("prepareImage")?.cartridge).toBe(cartridge);
+  });
+});
+
 describe("RED-19 (608-609): no spare", () => {
+  test("a drive that came back while the pool was asked counts: the pool is asked again", () => {
+    const scene = new Scene().fail().gathered();
+    scene.send({ kind: "driveReturned", drive: first }).answered("noSpare");
+    expect(scene.state.name).toBe("Choosing");
+    expect(scene.effect("reserveSpare")?.excluded).toEqual([]);
+  });
+
   test("report: the host gets the drive's own sense, deferred", () => {
     const scene = new Scene().fail().gathered().answered("noSpare");
     expect(scene.state).toMatchObject({ name: "Halted", reason: "noSpare", flow: "report" });

@@ -19,7 +19,15 @@
  *      |  | Halted | ---+   +-+------------------------- Choosing     Classifying <-+
  *      |  +--------+  driveReturned (no spare), operatorRetry
  *      |       ^
- *      +- - - -+- - stuck cartridge, robot, cartridge fault, end of medium, no cache: from every state
+ *      +- - - -+- - robot, no spare cartridge, image not whole in the cache, no cache: from every state
+ *
+ *  A cartridge that failed, ended too soon, or is stuck in its drive (613: no) leads from any state to Switching(image):
+ *
+ *      Switching(image) -- stuck: the spare drive is coupled already ------------> move, load -> Verifying -> Replaying
+ *             |            620                                                      ^   ^          632        621, 633
+ *             |  badCartridge = swap                 badCartridge = otherDrive      |   |
+ *             +--> takeOut (631) ------------------------------------------ - - - --+   |
+ *             +--> Choosing (608, 620) --> couple --------------------------------------+
  *
  *  Invariants
  *  (1) The follower writes only in Streaming and Replaying, and only from a place that was verified on the medium of
@@ -28,12 +36,14 @@
  *  (3) At most one effect that takes time is under way a device; its answer carries `state.attempt`, others are ignored.
  *  (4) A spare that failed in a recovery is not asked again in it. A drive not proven guilty goes back as a suspect.
  *  (5) The host hears of it only in Halted, and only where the policy says so (or nothing was protected).
- *  (6) A stop ends no recovery: it is finished (or Halted) with the host held at BUSY, then `readyToStop`.
+ *  (6) The whole image goes to another cartridge only from a journal that holds all of it (`imageReady`): then the
+ *      on-tape mark falls to its beginning, and rises with the new cartridge alone.
+ *  (7) A stop ends no recovery: it is finished (or Halted) with the host held at BUSY, then `readyToStop`.
  *
  *  What may be trusted: in Streaming and Replaying the marks; in Classifying to Verifying only `received` and `cached` move,
  *  `onTape` stands. Where the cartridge is, the library says anew with every choice of a spare. */
 import type { FaultEvidence } from "./classify.ts";
-import { ask, exclude, judge } from "./judge.ts";
+import { ask, exclude, judge, replaceCartridge } from "./judge.ts";
 import type {
   Choosing,
   Classifying,
@@ -48,7 +58,7 @@ import type {
   Switching,
   Verifying,
 } from "./states.ts";
-import { couple, load, moveCartridge, replay, unload, verify } from "./switchover.ts";
+import { couple, load, moveCartridge, replay, takeOut, unload, verify } from "./switchover.ts";
 import { enter, evidenceOf, halt, nextAttempt, regulate, standing, unchanged } from "./transition.ts";
 
 /** 614: a robot that failed is asked once more. */
@@ -106,6 +116,8 @@ function streaming(state: Streaming, event: DirectorEvent, nowMs: number): Step 
     excluded: [],
     cartridgeIn: state.cartridge === null ? null : state.drive,
     sameDriveTries: 0,
+    imageJ: null,
+    cartridgeFault: null,
   };
   const stop: DirectorEffect = { kind: "stopFollower", drive: state.drive };
   // 605 as it is: nothing stands between the host and the failure.
@@ -146,6 +158,11 @@ function choosing(state: Choosing, event: DirectorEvent, nowMs: number): Step {
     const recovery: Recovery = { ...state.recovery, cartridgeIn: event.cartridgeIn };
     return couple({ ...state, recovery }, event.drive, nowMs);
   }
+  if (event.kind === "driveReturned") return { state: { ...state, again: true }, effects: [] };
+  if (event.kind === "noSpare" && state.again) {
+    const recovery: Recovery = { ...state.recovery, excluded: [], sameDriveTries: 0 };
+    return ask(state, recovery, null, nowMs, "a drive is back", []);
+  }
   if (event.kind === "noSpare")
     return halt(state, state.recovery, null, "noSpare", state.recovery.verdict?.meaning ?? "", nowMs);
   return unchanged(state);
@@ -168,10 +185,27 @@ function switching(state: Switching, event: DirectorEvent, nowMs: number): Step 
       ]);
     case "unloaded":
       return doing === "unload" ? moveCartridge(state, drive, 1, nowMs) : unchanged(state);
-    // Issue of 620-621: a spare cartridge takes the whole image. Until then a person is needed.
+    // 613: no. The failed drive keeps it.
     case "unloadFailed":
       if (doing !== "unload") return unchanged(state);
-      return halt(state, recovery, drive, "cartridgeStuck", event.text, nowMs);
+      return replaceCartridge(state, drive, { reason: "cartridgeStuck", text: event.text }, nowMs);
+    case "imageReady":
+      return doing === "image" ? toReplacement(state, event, nowMs) : unchanged(state);
+    case "imageRefused": {
+      if (doing !== "image") return unchanged(state);
+      const { reason, text } = recovery.cartridgeFault ?? { reason: "cartridgeFault", text: "" };
+      return halt(state, recovery, drive, reason, `${text}: ${event.text}`, nowMs);
+    }
+    case "takenOut":
+      return doing === "takeOut" ? moveCartridge(state, drive, 1, nowMs) : unchanged(state);
+    // It keeps the failed cartridge: 620 after all.
+    case "takeOutFailed":
+      if (doing !== "takeOut") return unchanged(state);
+      return ask(state, exclude(recovery, drive), null, nowMs, event.text, [
+        event.stuck
+          ? { kind: "markDriveFailed", drive, text: event.text }
+          : { kind: "releaseDrive", drive, suspect: false },
+      ]);
     case "moved":
       return doing === "move" ? load(state, drive, state.moveTries, nowMs) : unchanged(state);
     case "moveFailed":
@@ -185,6 +219,21 @@ function switching(state: Switching, event: DirectorEvent, nowMs: number): Step 
   }
 }
 
+/** The spare cartridge is found and the image pinned: which drive gets it? */
+function toReplacement(state: Switching, event: DirectorEvent & { kind: "imageReady" }, nowMs: number): Step {
+  const { drive } = state;
+  const holdsFailed = state.recovery.cartridgeIn === drive;
+  const recovery: Recovery = { ...state.recovery, cartridgeIn: null, imageJ: event.fromJ, sameDriveTries: 0 };
+  const marks = { ...state.marks, onTape: event.fromJ };
+  const next: Switching = { ...state, cartridge: event.cartridge, marks, recovery };
+  // Stuck elsewhere, or in no drive: the spare drive stands ready.
+  if (!holdsFailed) return moveCartridge(next, drive, 1, nowMs);
+  if (state.settings.badCartridge === "swap") return takeOut(next, drive, nowMs);
+  return ask(next, exclude(recovery, drive), null, nowMs, `drive ${drive} keeps the failed cartridge`, [
+    { kind: "releaseDrive", drive, suspect: false },
+  ]);
+}
+
 function moveFailed(state: Switching, event: DirectorEvent & { kind: "moveFailed" }, nowMs: number): Step {
   const { drive, recovery, moveTries } = state;
   if (event.cartridgeAt === "destination") return load(state, drive, moveTries, nowMs);
@@ -194,10 +243,17 @@ function moveFailed(state: Switching, event: DirectorEvent & { kind: "moveFailed
   return halt(state, recovery, drive, "robot", event.text, nowMs);
 }
 
-/** 615 */
+const VERIFY_WORDS = {
+  endOfDataBelowMark: "the cartridge lost what it had confirmed",
+  otherData: "what is on the cartridge is not what was written",
+  notEmpty: "the spare cartridge is not empty",
+} as const;
+
+/** 615, 632 */
 function verifying(state: Verifying, event: DirectorEvent, nowMs: number): Step {
   const { drive, recovery, marks } = state;
   if (event.kind === "verified") {
+    if (recovery.imageJ !== null) return replay(state, drive, recovery.imageJ, 0, nowMs);
     if (event.fromJ >= marks.onTape) return replay(state, drive, event.fromJ, event.position, nowMs);
     const detail = `verified to ${event.fromJ}, confirmed to ${marks.onTape} before`;
     return halt(state, recovery, drive, "cartridgeFault", detail, nowMs);
@@ -205,7 +261,11 @@ function verifying(state: Verifying, event: DirectorEvent, nowMs: number): Step 
   if (event.kind === "journalLost") return journalLost(state, event.text, nowMs);
   if (event.kind !== "verifyFailed") return unchanged(state);
   if (event.cause === "drive") return judge(state, drive, event.evidence, nowMs);
-  return halt(state, { ...recovery, evidence: event.evidence }, drive, "cartridgeFault", event.cause, nowMs);
+  const known = { ...recovery, evidence: event.evidence };
+  if (event.cause === "wrongCartridge")
+    return halt(state, known, drive, "cartridgeFault", event.cause, nowMs);
+  const text = `drive ${drive}: ${VERIFY_WORDS[event.cause]}`;
+  return replaceCartridge({ ...state, recovery: known }, drive, { reason: "cartridgeFault", text }, nowMs);
 }
 
 /** 616-619 */

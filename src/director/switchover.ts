@@ -1,11 +1,13 @@
-/** @module The way of a cartridge to another drive, one timed effect after the other (612-616), and the way in after a
- *  restart. Each function enters one state. */
+/** @module The way of a cartridge to another drive, one timed effect after the other (612-616), the way of an image to
+ *  another cartridge (620-621, 631-633), and the way in after a restart. Each function enters one state. */
 
 import { present } from "../base/assert.ts";
 import type { Barcode, DriveId } from "../base/brands.ts";
 import { NO_SCORES } from "./classify.ts";
 import type {
+  CartridgeFault,
   Choosing,
+  DirectorEffect,
   DirectorSettings,
   DirectorState,
   LedgerMarks,
@@ -15,7 +17,7 @@ import type {
   Step,
   Switching,
 } from "./states.ts";
-import { enter, nextAttempt, regulate } from "./transition.ts";
+import { enter, evidenceOf, nextAttempt, regulate } from "./transition.ts";
 
 type RecoveringState = DirectorState & Recovering;
 
@@ -51,13 +53,47 @@ export function unload(state: RecoveringState, drive: DriveId, from: DriveId, no
   });
 }
 
-/** 614: the robot's work. */
+/** 620, 631: the cartridge failed, or its drive keeps it: a spare cartridge is to get the whole image. */
+export function prepareImage(
+  state: RecoveringState,
+  drive: DriveId,
+  fault: CartridgeFault,
+  nowMs: number,
+  effects: readonly DirectorEffect[] = [],
+): Step {
+  const cartridge = present(state.cartridge, "the cartridge that is to be replaced");
+  const next = switchingTo(state, drive, "image", 0, { ...state.recovery, cartridgeFault: fault });
+  const { reason, text } = fault;
+  return enter(state, next, nowMs, {
+    boxes: reason === "cartridgeStuck" ? "613, 620" : "607, 620 or 631",
+    text: `${text}; a spare cartridge is to get the whole image of ${cartridge}`,
+    severity: "warning",
+    evidence: { drive, reason, ...evidenceOf(state.recovery.evidence) },
+    effects: [
+      ...effects,
+      { kind: "prepareImage", attempt: next.attempt, cartridge, larger: reason === "endOfMedium", text },
+    ],
+  });
+}
+
+/** 631: the robot takes the failed cartridge out of the good drive. */
+export function takeOut(state: RecoveringState, drive: DriveId, nowMs: number): Step {
+  const next = switchingTo(state, drive, "takeOut", 0);
+  return enter(state, next, nowMs, {
+    boxes: "631",
+    text: `the robot takes the failed cartridge out of drive ${drive}`,
+    evidence: { drive },
+    effects: [{ kind: "takeOut", attempt: next.attempt, drive }],
+  });
+}
+
+/** 614, 620, 631: the robot's work. */
 export function moveCartridge(state: RecoveringState, drive: DriveId, tries: number, nowMs: number): Step {
   const next = switchingTo(state, drive, "move", tries);
   const cartridge = present(state.cartridge, "the cartridge that is to be moved");
   const from = state.recovery.cartridgeIn;
   return enter(state, next, nowMs, {
-    boxes: "614",
+    boxes: state.recovery.imageJ === null ? "614" : "620 or 631",
     text: `the robot moves ${cartridge} to drive ${drive}${tries > 1 ? ", second try" : ""}`,
     evidence: { from, to: drive, tries },
     effects: [{ kind: "move", attempt: next.attempt, cartridge, from, to: drive }],
@@ -79,13 +115,17 @@ export function load(state: RecoveringState, drive: DriveId, moveTries: number, 
 export function verify(state: RecoveringState, drive: DriveId, nowMs: number): Step {
   // A drive with no cartridge has nothing to verify and nothing to replay.
   if (state.cartridge === null) return replay(state, drive, state.marks.received, 0, nowMs);
-  const { cartridge, marks, recovery } = state;
+  const { cartridge, recovery } = state;
+  const empty = recovery.imageJ !== null;
+  const onTapeJ = recovery.imageJ ?? state.marks.onTape;
   const base: Standing = nextAttempt(state);
   return enter(state, { ...base, name: "Verifying", drive, recovery }, nowMs, {
-    boxes: "615",
-    text: `what is on ${cartridge} in drive ${drive} is compared with the cache`,
-    evidence: { onTapeJ: marks.onTape },
-    effects: [{ kind: "verify", attempt: base.attempt, drive, cartridge, onTapeJ: marks.onTape }],
+    boxes: empty ? "632" : "615",
+    text: empty
+      ? `${cartridge} in drive ${drive} must be empty and work`
+      : `what is on ${cartridge} in drive ${drive} is compared with the cache`,
+    evidence: { onTapeJ },
+    effects: [{ kind: "verify", attempt: base.attempt, drive, cartridge, onTapeJ, empty }],
   });
 }
 
@@ -98,10 +138,14 @@ export function replay(
   nowMs: number,
 ): Step {
   const base: Standing = nextAttempt(state);
-  const { recovery } = state;
+  const whole = state.recovery.imageJ !== null;
+  // From here on it is a cartridge like any other: what is on it, the marks say.
+  const recovery: Recovery = { ...state.recovery, imageJ: null, cartridgeFault: null };
   return enter(state, { ...base, name: "Replaying", drive, fromJ, recovery }, nowMs, {
-    boxes: "615-616",
-    text: `drive ${drive} goes on at block ${position}, from the cache`,
+    boxes: whole ? "621, 633" : "615-616",
+    text: whole
+      ? `drive ${drive} writes the whole image to ${state.cartridge}, from the cache`
+      : `drive ${drive} goes on at block ${position}, from the cache`,
     evidence: { fromJ, position },
     effects: [{ kind: "follow", attempt: base.attempt, drive, fromJ, position }],
   });
@@ -142,10 +186,12 @@ export function begin(settings: DirectorSettings, found: Whereabouts, nowMs: num
     excluded: [],
     cartridgeIn: found.cartridgeIn,
     sameDriveTries: 0,
+    imageJ: null,
+    cartridgeFault: null,
   };
-  const start: Choosing = { ...base, name: "Choosing", recovery };
+  const start: Choosing = { ...base, name: "Choosing", again: false, recovery };
   if (drive !== null) return couple(start, drive, nowMs);
-  const next: Choosing = { ...nextAttempt(start), name: "Choosing", recovery };
+  const next: Choosing = { ...nextAttempt(start), name: "Choosing", again: false, recovery };
   return enter(start, next, nowMs, {
     boxes: "608",
     text: "started without a drive; looking for one to go on with",

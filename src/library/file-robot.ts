@@ -16,6 +16,7 @@ import {
   type Robot,
   refused,
 } from "./robot.ts";
+import { isReserve, type StandIn, shownAs, standInsOf, withStandIn } from "./stand-in.ts";
 import {
   cartridgePath,
   type LibraryError,
@@ -82,7 +83,17 @@ export class FileRobot implements Robot {
       drives: drives.map((drive) => ({ kind: "drive", ...drive })),
       slots: slots.map((slot) => ({ kind: "slot", ...slot })),
       cartridges: cartridges.map(
-        (entry): CartridgeEntry => ({ ...entry, address: where.get(entry.barcode) ?? entry.homeAddress }),
+        (entry): CartridgeEntry => ({
+          barcode: entry.barcode,
+          serial: entry.serial,
+          capacityBytes: entry.capacityBytes,
+          homeAddress: entry.homeAddress,
+          isSpare: entry.isSpare,
+          shown: shownAs(entry),
+          hasFailed: (entry.failure ?? null) !== null,
+          isReserve: isReserve(entry),
+          address: where.get(entry.barcode) ?? entry.homeAddress,
+        }),
       ),
     };
   }
@@ -117,6 +128,15 @@ export class FileRobot implements Robot {
 
   returnDrive(id: DriveId): void {
     this.#commit(withDriveReturned(this.#state, id));
+  }
+
+  /** A spare cartridge takes place and name of a failed one. */
+  standIn(failed: Barcode, replacement: Barcode, reason: string): void {
+    this.#commit(withStandIn(this.#state, failed, replacement, reason, this.#clock.wallMs()));
+  }
+
+  standIns(): readonly StandIn[] {
+    return standInsOf(this.#state);
   }
 
   noteError(error: Omit<LibraryError, "atMs">): void {

@@ -41,6 +41,12 @@ export interface CartridgeEntry {
   readonly homeAddress: number;
   /** Kept in reserve for a cartridge that fails; not shown to backup servers. */
   readonly isSpare: boolean;
+  /** The barcode that servers see (RED-08); null: they do not see it. */
+  readonly shown: Barcode | null;
+  /** It failed and is never used again. */
+  readonly hasFailed: boolean;
+  /** Good, and kept for one that fails. */
+  readonly isReserve: boolean;
   /** Where it is now. */
   readonly address: number;
 }

@@ -63,6 +63,12 @@ const stateSchema = z.object({
       capacityBytes: z.number().positive(),
       homeAddress: address,
       isSpare: z.boolean(),
+      /** The barcode that it answers to; null: it is not shown. Missing: its own, or none while it is a spare. */
+      shownAs: barcode.nullable().optional(),
+      /** Never used again. */
+      failure: z.object({ reason: z.string(), atMs: z.number() }).nullable().optional(),
+      /** It stands in for another: the slot that it was taken from. */
+      takenFrom: address.optional(),
     }),
   ),
   errors: z.array(errorSchema),

@@ -9,6 +9,7 @@ import { openCacheArray } from "../cache/open.ts";
 import { recoverJournal } from "../cache/recovery.ts";
 import { CacheWriter } from "../cache/writer.ts";
 import { DeviceMemory } from "../director/tee/device-memory.ts";
+import { setOnTape } from "../director/tee/follower.ts";
 import type { CacheFacts, CacheOrder, CacheStart, Order, WorkerNotice } from "./protocol.ts";
 import { EventSleeper } from "./sleep.ts";
 
@@ -74,6 +75,18 @@ export function runCacheWorker(start: CacheStart, tell: (notice: WorkerNotice) =
             result = checkpointDurably(writer);
           }
           break;
+        case "imageAnew":
+          array.setImageIdentity(request.json);
+          result = writer?.restartFrom({
+            J: request.J,
+            sequence: request.sequence,
+            image: request.image,
+            position: 0,
+          });
+          // No drive follows now: nothing of the image is on the cartridge that is to get it.
+          if (result === true) setOnTape(device, request.J, 0, request.sequence);
+          else array.setImageIdentity(identityBefore(array));
+          break;
         case "checkpoint":
           if (writer !== null) result = checkpointDurably(writer);
           break;
@@ -137,6 +150,10 @@ const CHECKPOINT_TRIES = 1000;
 function checkpointDurably(writer: CacheWriter): boolean {
   for (let tries = 0; tries < CHECKPOINT_TRIES; tries++) if (writer.checkpointNow()) return true;
   return false;
+}
+
+function identityBefore(array: CacheArray): string {
+  return array.readCheckpoint()?.identity ?? "{}";
 }
 
 const nothing: CacheFacts = {

@@ -56,6 +56,8 @@ export type DriveOrder =
       readonly onTapeJ: number;
       readonly onTapePosition: number;
       readonly serial: string;
+      /** 632: nothing may be on the cartridge. */
+      readonly empty: boolean;
       readonly readyWithinMs: number;
     }
   | {
@@ -132,6 +134,14 @@ export interface CacheStart {
 export type CacheOrder =
   | { readonly kind: "identity"; readonly json: string }
   | { readonly kind: "resume"; readonly J: number; readonly sequence: number }
+  /** 620, 631: the journal from J on is to go to the cartridge that `json` names, all of it. true: it is pinned, durably. */
+  | {
+      readonly kind: "imageAnew";
+      readonly J: number;
+      readonly sequence: number;
+      readonly image: number;
+      readonly json: string;
+    }
   | { readonly kind: "failMember"; readonly member: number }
   | { readonly kind: "replaceMember"; readonly member: number; readonly path: string }
   | { readonly kind: "checkpoint" }

@@ -61,6 +61,12 @@ export class Carrier {
         );
         return;
       }
+      case "prepareImage":
+        this.prepareImage(effect);
+        return;
+      case "takeOut":
+        this.takeOut(effect.attempt, world.drive(effect.drive));
+        return;
       case "unload":
         this.unload(effect.attempt, world.drive(effect.drive));
         return;
@@ -171,21 +177,71 @@ export class Carrier {
     this.answer({ kind: "unloaded", attempt }, 20);
   }
 
+  /** The journal is pinned from its beginning, and the spare's name is on the members with it: one moment. */
+  private prepareImage(effect: DirectorEffect & { kind: "prepareImage" }): void {
+    const { device } = this;
+    const { journal, world } = device;
+    const { attempt } = effect;
+    check(effect.cartridge === device.barcode, "the cartridge to be replaced is the device's");
+    check(device.follower.driveId === null, "an image begins anew, and a drive follows");
+    device.later(3, () => {
+      const whole = device.knowsImage && Math.max(journal.reserved, journal.received) <= journal.cacheBytes;
+      const spare = whole ? world.reserve.shift() : undefined;
+      if (spare === undefined) {
+        device.imageRefused = whole ? "no spare cartridge" : "the image is not whole";
+        return this.answer({ kind: "imageRefused", attempt, text: device.imageRefused }, 0.1);
+      }
+      journal.restart();
+      device.cartridge = spare;
+      device.replacements++;
+      this.answer({ kind: "imageReady", attempt, cartridge: spare.barcode, fromJ: 0 }, 0.1);
+    });
+  }
+
+  private takeOut(attempt: number, drive: ModelDrive): void {
+    const { device } = this;
+    const { world } = device;
+    this.checkMine(drive.id);
+    check(drive.cartridge !== device.cartridge, "the good cartridge is taken out");
+    if (drive.plan.sticks) {
+      this.answer({ kind: "takeOutFailed", attempt, stuck: true, text: `drive ${drive.id} keeps it` }, 30);
+      return;
+    }
+    const durationMs = world.robot.book(world.timeline.nowMs, 40);
+    let result: "moved" | "failed" = "failed";
+    world.timeline.after(durationMs, () => {
+      if (!device.alive && world.random.chance(0.5)) return;
+      result = world.robot.takeOut(drive, world.slots);
+      world.pool = setHolds(world.pool, drive.id, drive.cartridge?.barcode ?? null);
+    });
+    device.later(durationMs, () =>
+      this.answer(
+        result === "moved"
+          ? { kind: "takenOut", attempt }
+          : { kind: "takeOutFailed", attempt, stuck: false, text: "the robot failed" },
+        1,
+      ),
+    );
+  }
+
   /** The robot finishes what it began, whether the gateway lives or not. */
   private move(effect: DirectorEffect & { kind: "move" }): void {
     const { world, barcode } = this.device;
     const { attempt } = effect;
     const from = world.driveWith(barcode);
     const to = world.drive(effect.to);
-    check(from !== undefined, "the cartridge is in a drive");
+    const { cartridge } = this.device;
+    check(from !== undefined || world.slots.has(cartridge), "the cartridge is in a drive or in a slot");
     check(effect.from === null || effect.from === from?.id, "the director knows where the cartridge is");
-    if (from === undefined) return;
     const durationMs = world.robot.book(world.timeline.nowMs, 40);
     let result: ReturnType<typeof world.robot.move> = "unknown";
     world.timeline.after(durationMs, () => {
       if (!this.device.alive && world.random.chance(0.5)) return;
-      result = world.robot.move(from, to);
-      world.pool = setHolds(world.pool, from.id, from.cartridge?.barcode ?? null);
+      if (from === undefined) result = world.robot.bring(cartridge, world.slots, to);
+      else {
+        result = world.robot.move(from, to);
+        world.pool = setHolds(world.pool, from.id, from.cartridge?.barcode ?? null);
+      }
       world.pool = setHolds(world.pool, to.id, to.cartridge?.barcode ?? null);
     });
     this.device.later(durationMs, () =>
@@ -221,6 +277,12 @@ export class Carrier {
       if (read.kind !== "good") {
         const evidence = this.evidenceOf(drive.id, read);
         return this.answer({ kind: "verifyFailed", attempt, cause: "drive", evidence }, 1);
+      }
+      if (effect.empty) {
+        const evidence = this.evidenceOf(drive.id, read);
+        if (device.cartridge.content.length > 0)
+          return this.answer({ kind: "verifyFailed", attempt, cause: "notEmpty", evidence }, 1);
+        return this.answer({ kind: "verified", attempt, fromJ: effect.onTapeJ, position: 0 }, 1);
       }
       const found = verifyMedium(device.journal, device.cartridge, effect.onTapeJ);
       if (found.kind === "verified")

@@ -26,18 +26,25 @@ export class Device {
   alive = true;
   readyToStop = false;
   transitions = 0;
+  /** The journal holds the image from its beginning, as the front knows it; a crash forgets that. */
+  knowsImage = true;
+  /** Why a cartridge was not replaced, when it was asked last. */
+  imageRefused: string | null = null;
+  replacements = 0;
 
   constructor(
     readonly world: World,
     readonly name: DeviceName,
     readonly plan: DevicePlan,
-    readonly cartridge: Cartridge,
+    /** Another one stands in once it failed. */
+    public cartridge: Cartridge,
     firstDrive: number,
   ) {
     this.journal = new Journal(plan.ringBytes, plan.cacheBytes);
     this.settings = {
       device: name,
       noSpare: plan.noSpare,
+      badCartridge: plan.badCartridge,
       recovery: {
         cartridgeBytes: plan.cartridgeBytes,
         cacheBytes: plan.cacheBytes,
@@ -115,6 +122,7 @@ export class Device {
     this.trace(() => "the gateway dies");
     this.incarnation++;
     this.alive = false;
+    this.knowsImage = false;
     this.follower.stop();
     this.cacher.reset();
     this.front.lose();

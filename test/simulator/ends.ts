@@ -45,7 +45,7 @@ export function checkEnd(device: Device): void {
 }
 
 /** Did what the model did to it warrant giving up? */
-function isJustified({ state, world, cartridge, name }: Device): boolean {
+function isJustified({ state, world, cartridge, name, imageRefused }: Device): boolean {
   if (state.name !== "Halted") return false;
   switch (state.reason) {
     case "noSpare":
@@ -61,12 +61,14 @@ function isJustified({ state, world, cartridge, name }: Device): boolean {
     case "robot":
       return world.robot.lostTrack > 0 || world.robot.failures > 1;
     case "cartridgeStuck":
-      return world.faultsSeen.has("stuck");
+      return world.faultsSeen.has("stuck") && imageRefused !== null;
     case "cartridgeFault":
       return (
         cartridge.spoiled ||
-        cartridge.bad ||
-        world.drives.filter((drive) => drive.faultsHit > 0 || drive.plan.deadOnArrival).length > 1
+        (imageRefused !== null &&
+          (cartridge.bad ||
+            !world.schedule.reserve.every(({ empty }) => empty) ||
+            world.drives.filter((drive) => drive.faultsHit > 0 || drive.plan.deadOnArrival).length > 1))
       );
     default:
       return false;

@@ -114,6 +114,11 @@ export class Journal {
     check(received - onTape <= this.cacheBytes, "the head passed a pinned extent (rule 10)");
   }
 
+  /** The whole of it is to go to another cartridge. */
+  restart(): void {
+    this.onTape = this.checkpoint = 0;
+  }
+
   /** The gateway died: what a walk over the members finds. */
   crash(random: Random): void {
     const sure = this.indexFrom(this.durable);

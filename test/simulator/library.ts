@@ -210,6 +210,28 @@ export class Robot {
     return this.freeAtMs - nowMs;
   }
 
+  /** From a drive into a slot. */
+  takeOut(from: ModelDrive, slots: Set<Cartridge>): "moved" | "failed" {
+    const fault = this.faults.get(++this.moves);
+    if (fault !== undefined) this.failures++;
+    if (fault !== undefined && fault !== "destination") return "failed";
+    if (from.cartridge !== null) slots.add(from.cartridge);
+    from.cartridge = null;
+    return "moved";
+  }
+
+  /** From a slot into a drive. */
+  bring(cartridge: Cartridge, slots: Set<Cartridge>, to: ModelDrive): "moved" | RobotFault {
+    const fault = this.faults.get(++this.moves);
+    if (fault !== undefined) this.failures++;
+    if (fault === "unknown") this.lostTrack++;
+    if (fault === "source" || fault === "unknown") return fault;
+    check(to.cartridge === null, `drive ${to.id} already holds a cartridge`);
+    check(slots.delete(cartridge), "the cartridge lies in its slot");
+    to.cartridge = cartridge;
+    return fault ?? "moved";
+  }
+
   move(from: ModelDrive, to: ModelDrive): "moved" | RobotFault {
     const fault = this.faults.get(++this.moves);
     if (fault !== undefined) this.failures++;

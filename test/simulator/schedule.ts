@@ -1,7 +1,7 @@
 /** @module What a seed stands for: sizes, the host's program, and the faults that will happen. Plain data, printed
  *  whole by `run.ts --trace`. */
 import type { Spares } from "../../src/director/choose.ts";
-import type { NoSpare } from "../../src/director/states.ts";
+import type { BadCartridge, NoSpare } from "../../src/director/states.ts";
 import { Random } from "./random.ts";
 
 export const WRITE_FAULTS = [
@@ -41,6 +41,7 @@ export interface DevicePlan {
   readonly cartridgeBytes: number;
   readonly beyondCartridge: boolean;
   readonly noSpare: NoSpare;
+  readonly badCartridge: BadCartridge;
   /** Every drive finds it hard to write. */
   readonly cartridgeBad: boolean;
   /** Loses blocks that were confirmed, when it is moved. */
@@ -54,6 +55,8 @@ export interface Schedule {
   readonly devices: readonly DevicePlan[];
   readonly drives: readonly DrivePlan[];
   readonly spares: Spares;
+  /** Cartridges in reserve; some are bad themselves, or not empty. */
+  readonly reserve: readonly { readonly bad: boolean; readonly empty: boolean }[];
   /** The robot's n-th move fails, with the cartridge found there. */
   readonly robotFaults: ReadonlyMap<number, RobotFault>;
   readonly crashesAtMs: readonly number[];
@@ -95,7 +98,8 @@ function planDevice(random: Random): DevicePlan {
     cartridgeBytes: STRIPE_BYTES * random.pick([8, 32, 1024]),
     beyondCartridge: random.chance(0.2),
     noSpare: random.pick(["report", "hold"]),
-    cartridgeBad: random.chance(0.02),
+    badCartridge: random.pick(["swap", "otherDrive"]),
+    cartridgeBad: random.chance(0.06),
     cartridgeLosesData: random.chance(0.02),
   };
 }
@@ -111,7 +115,7 @@ function planDrive(random: Random, role: "primary" | "spare"): DrivePlan {
     deadOnArrival: spare && random.chance(0.12),
     failsVerify: spare && random.chance(0.08),
     failsCoupling: spare && random.chance(0.05),
-    sticks: random.chance(0.04),
+    sticks: random.chance(0.06),
     bufferBlocks: random.between(0, 10),
   };
 }
@@ -139,6 +143,10 @@ export function planOf(seed: number): Schedule {
     devices,
     drives,
     spares: random.pick(["dedicated", "any"]),
+    reserve: Array.from({ length: random.pick([0, 1, 1, 2, 3]) }, () => ({
+      bad: random.chance(0.1),
+      empty: random.chance(0.95),
+    })),
     robotFaults,
     crashesAtMs: times(0.3, 1500),
     stopAtMs: random.chance(0.1) ? random.between(1, 1500) : null,

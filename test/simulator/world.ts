@@ -27,6 +27,8 @@ function ok<T>(value: T): Exclude<T, { kind: "malformed" }> {
   return value as Exclude<T, { kind: "malformed" }>;
 }
 
+/** What some spare cartridge holds already. */
+const FOREIGN = 1_000_000;
 const LIFE_MS_MAX = 600_000;
 const LOOK_EVERY_MS = 60;
 
@@ -36,6 +38,10 @@ export class World {
   readonly drives: ModelDrive[];
   readonly devices: Device[];
   readonly robot: Robot;
+  /** Cartridges in reserve that were not chosen yet. */
+  readonly reserve: Cartridge[];
+  /** What lies in slots. */
+  readonly slots = new Set<Cartridge>();
   pool: Pool;
   history: FailureHistory = [];
   readonly faultsSeen = new Set<string>();
@@ -63,6 +69,12 @@ export class World {
       usedBy: id <= devices.length ? this.deviceName(id) : null,
       holds: null,
     }));
+    this.reserve = schedule.reserve.map(({ bad, empty }, i) => {
+      const cartridge = new Cartridge(ok(parseBarcode(`SPA00${i + 1}L8`)), bad);
+      if (!empty) cartridge.content.push(FOREIGN);
+      this.slots.add(cartridge);
+      return cartridge;
+    });
     this.devices = [];
     devices.forEach((plan, i) => {
       const cartridge = new Cartridge(ok(parseBarcode(`UND00${i + 1}L8`)), plan.cartridgeBad);
@@ -168,6 +180,8 @@ export interface Outcome {
   readonly transitions: number;
   readonly drivesFailed: number;
   readonly crashes: number;
+  /** Cartridges that another one stood in for. */
+  readonly replacements: number;
 }
 
 export function runSeed(
@@ -197,5 +211,6 @@ export function runSeed(
     transitions: sum(({ transitions }) => transitions),
     drivesFailed: world.drives.filter((drive) => drive.faultsHit > 0).length,
     crashes: world.crashes,
+    replacements: sum(({ replacements }) => replacements),
   };
 }

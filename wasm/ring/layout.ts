@@ -106,7 +106,18 @@ export const ON_TAPE_SEQUENCE: i32 = 68032;
 export const IMAGE: i32 = 68096;
 /** Drive Worker: it may not cut the tape before CHECKPOINT has come here (i64). */
 export const WANT_CHECKPOINT: i32 = 68160;
-export const CONTROL_END: i32 = 68224;
+/** Front: where the loaded cartridge's image began in the journal, at position 0 (i64; -1: the journal does not hold it
+ *  from its beginning), and that entry's sequence number: the front sets the first to -1 before it changes the second. */
+export const IMAGE_START: i32 = 68224;
+export const IMAGE_START_SEQUENCE: i32 = 68288;
+/** Director: grows when a drive is given up; a follower of an earlier number moves no cursor any more (i32). */
+export const FOLLOW_EPOCH: i32 = 68352;
+/** Drive Worker: how long the call that it is in may take (ms, f64). */
+export const DRIVE_CALL_LIMIT_MS: i32 = 68416;
+/** Director: offset in the ring, and length, of what a hung drive's call may still read (i64; length 0: nothing). */
+export const HUNG_AT: i32 = 68480;
+export const HUNG_BYTES: i32 = 68544;
+export const CONTROL_END: i32 = 68608;
 
 export const FOLLOWER_NONE: i32 = 0;
 export const FOLLOWER_RING: i32 = 1;

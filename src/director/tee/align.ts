@@ -15,6 +15,8 @@ export interface AlignRequest {
   readonly onTapePosition: number;
   /** Who the cartridge should be; "" where it has no serial of its own. */
   readonly serial: string;
+  /** 632: a spare cartridge that is to get the whole image: nothing may be on it. */
+  readonly empty?: boolean;
   readonly readyWithinMs: number;
 }
 
@@ -27,7 +29,7 @@ export type AlignOutcome =
     }
   | {
       readonly kind: "failed";
-      readonly cause: "drive" | "wrongCartridge" | "endOfDataBelowMark" | "otherData";
+      readonly cause: "drive" | "wrongCartridge" | "endOfDataBelowMark" | "otherData" | "notEmpty";
       readonly text: string;
       readonly outcome: DriveOutcome | "none";
       readonly sense: Uint8Array;
@@ -53,7 +55,7 @@ export function alignToJournal(
     sense: drive.rawSense.slice(),
   });
   const refused = (
-    cause: "wrongCartridge" | "endOfDataBelowMark" | "otherData",
+    cause: "wrongCartridge" | "endOfDataBelowMark" | "otherData" | "notEmpty",
     text: string,
   ): AlignOutcome => ({
     kind: "failed",
@@ -80,6 +82,10 @@ export function alignToJournal(
   const variable = drive.setBlockLength(0);
   if (variable !== "good") return broken(variable, "cannot set variable block length");
 
+  if (request.empty === true) {
+    device.set(at.HISTORY_NEXT, 0); // the failed cartridge's blocks are no witness for this one
+    return verifyEmpty(drive, request, broken, refused);
+  }
   const mark = markPosition(device, reader, request);
   const toEnd = drive.spaceToEndOfData();
   if (toEnd !== "good" && toEnd !== "endOfData") return broken(toEnd, "cannot space to end of data");
@@ -132,6 +138,24 @@ export function alignToJournal(
   const located = drive.locate(position);
   if (located !== "good") return broken(located, `cannot locate ${position}`);
   return { kind: "verified", fromJ: J, position, compared };
+}
+
+/** 632: it is read from the beginning: nothing is there, and the drive says so without an error. */
+function verifyEmpty(
+  drive: TapeDrive,
+  request: AlignRequest,
+  broken: (outcome: DriveOutcome, text: string) => AlignOutcome,
+  refused: (cause: "notEmpty", text: string) => AlignOutcome,
+): AlignOutcome {
+  const rewound = drive.rewind();
+  if (rewound !== "good") return broken(rewound, "cannot rewind the spare cartridge");
+  const toEnd = drive.spaceToEndOfData();
+  if (toEnd !== "good" && toEnd !== "endOfData") return broken(toEnd, "cannot space to end of data");
+  const where = drive.readPositionLong();
+  if (where !== "good" || !drive.position.valid) return broken(where, "no valid position at end of data");
+  const { position } = drive.position;
+  if (position !== 0) return refused("notEmpty", `the spare cartridge holds ${position} objects already`);
+  return { kind: "verified", fromJ: request.onTapeJ, position: 0, compared: 0 };
 }
 
 /** Where the first entry behind the mark belongs. The host may have moved since the mark was noted, so the entry's own

@@ -52,6 +52,7 @@ export class DeviceMemory {
     ring.set(at.CACHE_BYTES, geometry.cacheBytes);
     for (const word of [at.COUPLED, at.FRONT_EVENTFD, at.CACHE_EVENTFD, at.DRIVE_EVENTFD])
       shared.words[word / 4] = -1;
+    ring.set(at.IMAGE_START, -1);
     return new DeviceMemory(shared);
   }
 
@@ -90,6 +91,16 @@ export class DeviceMemory {
   /** Memory offset of journal offset J in the ring. */
   inRing(J: number): number {
     return at.RING + (J % this.ringBytes);
+  }
+
+  /** The whole image of the loaded cartridge, as far as it came: where it begins, with that entry's sequence number; null:
+   *  it was begun before this journal, or the cache has no room for all of it any more. */
+  wholeImage(): { readonly J: number; readonly sequence: number } | null {
+    const J = this.get(at.IMAGE_START);
+    const sequence = this.get(at.IMAGE_START_SEQUENCE);
+    if (J < 0 || this.get(at.IMAGE_START) !== J || !this.cacheActive) return null;
+    // The head overwrites nothing that lies less than the cache's length behind it.
+    return this.get(at.RECEIVED) - J <= this.get(at.CACHE_BYTES) ? { J, sequence } : null;
   }
 
   get cacheActive(): boolean {

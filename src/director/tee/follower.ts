@@ -89,6 +89,8 @@ export class Follower {
     const onTape = device.get(at.ON_TAPE);
     this.J = this.takesFromDisk && onTape < start.fromJ ? onTape : start.fromJ;
     this.position = start.position;
+    // A journal that is gone through again asks again for its checkpoints.
+    if (device.get(at.WANT_CHECKPOINT) >= start.fromJ) device.set(at.WANT_CHECKPOINT, 0);
     device.set(at.DRIVE_POSITION, Math.max(0, start.position));
     if (device.word(at.FOLLOWER) === at.FOLLOWER_RING) device.set(at.TAKEN, this.J);
   }

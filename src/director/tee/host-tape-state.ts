@@ -38,7 +38,21 @@ export class HostTapeState {
     private readonly padBytes: number,
   ) {}
 
+  /** An entry at position 0 begins the cartridge's image anew: what came before is no part of it. */
+  beganImage(J: number): void {
+    const { device } = this;
+    device.set(at.IMAGE_START, -1);
+    device.set(at.IMAGE_START_SEQUENCE, device.get(at.SEQUENCE) - 1);
+    device.set(at.IMAGE_START, J);
+  }
+
+  /** What is on the cartridge is not, or not only, what the journal holds. */
+  forgetImage(): void {
+    this.device.set(at.IMAGE_START, -1);
+  }
+
   load(cartridge: LoadedCartridge): void {
+    this.forgetImage();
     this.image = cartridge.image;
     this.device.set(at.IMAGE, cartridge.image);
     const { barcode, serial, capacityBytes, remainingBytes, writeProtected, densityCode, mediumType } =
@@ -59,6 +73,7 @@ export class HostTapeState {
   }
 
   unload(): void {
+    this.forgetImage();
     Object.assign(this.medium, {
       loaded: false,
       present: false,

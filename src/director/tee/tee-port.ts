@@ -262,6 +262,7 @@ export class TeePort implements TapePort {
       fixed ? blockBytes : 0,
       this.settings.nowMs(),
     );
+    if (tape.position === 0) tape.beganImage(task.entryOffset);
     tape.wrote(count, bytes);
     device.addFigure(at.HOST_BYTES, bytes);
     device.set(at.HOST_BLOCKS, device.get(at.HOST_BLOCKS) + count);
@@ -358,6 +359,7 @@ export class TeePort implements TapePort {
       0,
       this.settings.nowMs(),
     );
+    if (count > 0 && tape.position === 0) tape.beganImage(J);
     tape.wroteFilemarks(count);
     this.good.forgetPromises();
     if ((flags & at.FLAG_SYNCHRONIZE) !== 0 && device.cacheActive) {
@@ -383,6 +385,8 @@ export class TeePort implements TapePort {
     // They imply the barrier; the drive takes it before the order.
     if ((operation === "rewind" || operation === "unload") && !this.barrierDone()) return false;
     if (!this.orders.issue(task)) return false;
+    // Carried out on the tape alone: the journal holds no entry of it.
+    if (operation === "erase") this.tape.forgetImage();
     task.portState = ORDERED;
     return true;
   }
