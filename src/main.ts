@@ -1,5 +1,6 @@
 #!/usr/bin/env bun
 import { cartridgePort } from "./app/cartridges.ts";
+import { examine } from "./app/doctor.ts";
 import { VERSION } from "./app/version.ts";
 /** @module The program's entry. Workers can only be made from here: a compiled binary finds their code beside this file. */
 import { startServer } from "./app.ts";
@@ -27,6 +28,7 @@ const cli = createCli({
   version: VERSION,
   startServer: start,
   cartridges: cartridgePort,
+  doctor: examine,
   demo: (request) => runDemo(request, { console: io, startServer: start, runHost }),
   console: io,
 });

@@ -2,7 +2,14 @@ import { describe, expect, test } from "bun:test";
 import { createCli } from "./cli.ts";
 import { endpointText, parseEndpoint } from "./commands/serve.ts";
 import type { DemoRequest } from "./demo-request.ts";
-import type { CartridgePort, CliPorts, RunningServer, ServeRequest, StartOutcome } from "./ports.ts";
+import type {
+  CartridgePort,
+  CliPorts,
+  DoctorReport,
+  RunningServer,
+  ServeRequest,
+  StartOutcome,
+} from "./ports.ts";
 import { table } from "./table.ts";
 
 const READY = {
@@ -32,6 +39,9 @@ function server(change: Partial<RunningServer> = {}): StartOutcome {
   };
 }
 
+const GOOD_FINDING = { area: "memory", level: "good", text: "plenty", todo: "" } as const;
+let report: DoctorReport = { worst: "good", findings: [GOOD_FINDING] };
+
 interface Bench {
   readonly run: (...args: string[]) => Promise<number>;
   readonly signal: () => void;
@@ -54,6 +64,7 @@ function bench(
       return outcome;
     },
     cartridges: { list: () => [], read: () => [], ...cartridges },
+    doctor: async () => report,
     demo: async (request) => {
       asked.demo.push(request);
       return 0;
@@ -255,4 +266,24 @@ test("tables are plain text where standard output is no terminal", () => {
     false,
   );
   expect(text).toBe("a             bytes\nlong name         1\nb          12345678\n");
+});
+
+test("doctor: the table says what was found and what to do; the exit code is that of the worst finding", async () => {
+  const fault = { area: "HTTP port", level: "fault", text: "taken", todo: "set http.port" } as const;
+  const warning = { area: "memory", level: "warning", text: "scarce", todo: "buy some" } as const;
+  for (const [findings, code] of [
+    [[GOOD_FINDING], 0],
+    [[GOOD_FINDING, warning], 6],
+    [[warning, fault], 1],
+  ] as const) {
+    report = { worst: findings.at(-1)?.level ?? "good", findings };
+    const { run, said } = bench();
+    expect(await run("doctor", "-c", "x.toml", "--state", "d")).toBe(code);
+    for (const { area, text, todo } of findings) {
+      expect(said.out).toContain(area);
+      expect(said.out).toContain(text);
+      expect(said.out).toContain(todo);
+    }
+    expect(await run("doctor", "--json")).toBe(code);
+  }
 });

@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { addCache } from "./commands/cache.ts";
 import { addCartridge } from "./commands/cartridge.ts";
 import { addDemo } from "./commands/demo.ts";
+import { addDoctor } from "./commands/doctor.ts";
 import { addDrive } from "./commands/drive.ts";
 import { addEvents } from "./commands/events.ts";
 import { addRetry } from "./commands/retry.ts";
@@ -39,7 +40,8 @@ async function run(ports: CliPorts, args: readonly string[]): Promise<number> {
     })
     .exitOverride();
   // Commands inherit output and exitOverride from the program that makes them: set both first.
-  for (const add of [addServe, addStatus, addEvents, addDrive, addCache, addRetry, addCartridge, addDemo]) {
+  const commands = [addServe, addStatus, addEvents, addDrive, addCache, addRetry, addCartridge, addDoctor];
+  for (const add of [...commands, addDemo]) {
     add(program, ports, finish);
   }
   if (args.length === 0) {

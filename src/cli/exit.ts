@@ -12,13 +12,16 @@ export const EXIT = {
   notOnTape: 4,
   /** The start was refused: a port or the state directory is in use, a cache file is foreign. */
   refused: 5,
+  /** `doctor` found nothing that keeps the server from starting, but something that may go wrong. */
+  doubtful: 6,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 export const EXIT_HELP = `
 Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 no server answers,
-4 stopped with data that is not on tape (the cache keeps it), 5 start refused (port or state directory in use).`;
+4 stopped with data that is not on tape (the cache keeps it), 5 start refused (port or state directory in use),
+6 doctor has warnings.`;
 
 /** Ends a command: one line for standard error, and the code. */
 export class CommandFailure extends Error {

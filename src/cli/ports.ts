@@ -89,10 +89,34 @@ export interface CartridgePort {
   read(path: string): Iterable<CartridgeRecord | CartridgeFault>;
 }
 
+export interface DoctorRequest {
+  readonly configFile: string | null;
+  readonly stateDirectory: string | null;
+}
+
+/** "fault": the server would not start, or would not do what it promises. */
+export type FindingLevel = "good" | "warning" | "fault";
+
+export interface Finding {
+  /** What was looked at. */
+  readonly area: string;
+  readonly level: FindingLevel;
+  readonly text: string;
+  /** What to do about it; "" where all is well. */
+  readonly todo: string;
+}
+
+export interface DoctorReport {
+  readonly worst: FindingLevel;
+  readonly findings: readonly Finding[];
+}
+
 export interface CliPorts {
   readonly version: string;
   startServer(request: ServeRequest): Promise<StartOutcome>;
   readonly cartridges: CartridgePort;
+  /** Looks at a set-up; changes nothing. */
+  doctor(request: DoctorRequest): Promise<DoctorReport>;
   /** Runs the demonstration; resolves with the exit code. */
   demo(request: DemoRequest): Promise<number>;
   readonly console: CliConsole;

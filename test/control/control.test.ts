@@ -64,6 +64,7 @@ function cli(token: string | undefined = TOKEN) {
     version: "0.1.0",
     startServer: async () => ({ kind: "refused", text: "not here" }),
     cartridges: { list: () => [], read: () => [] },
+    doctor: async () => ({ worst: "good", findings: [] }),
     demo: async () => 0,
     console: {
       out: (text) => {
