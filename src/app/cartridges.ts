@@ -7,12 +7,15 @@ import type { CartridgeFacts, CartridgeFault, CartridgePort, CartridgeRecord } f
 import { Cartridge } from "../device/file/cartridge.ts";
 import { BLOCK_BYTES_MAX } from "../device/file/layout.ts";
 
+import { changeCartridges } from "./cartridge-change.ts";
+
 const SUFFIX = ".tape";
 
 export const cartridgePort: CartridgePort = {
   list(path) {
     return pathsOf(path).map(factsOf);
   },
+  change: changeCartridges,
   *read(path): Generator<CartridgeRecord | CartridgeFault> {
     const cartridge = Cartridge.open(path, { readOnly: true });
     if (!(cartridge instanceof Cartridge)) {

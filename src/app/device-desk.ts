@@ -17,6 +17,8 @@ import type { DeviceMemory } from "../director/tee/device-memory.ts";
 import { parseSense } from "../scsi/sense.ts";
 import type { WorkerHandle } from "../workers/handle.ts";
 import type { CacheFacts, FailureNotice } from "../workers/protocol.ts";
+import { HangWatch } from "./hang-watch.ts";
+import { ProtectionNote } from "./protection-note.ts";
 import type { Stock } from "./stock.ts";
 
 const log = logOf("director");
@@ -32,6 +34,8 @@ const FLOW_WORDS: Readonly<Record<Flow, number>> = {
 const EVIDENCE_WITHIN_MS = 2000;
 const EJECT_WITHIN_MS = 120_000;
 const READY_WITHIN_MS = 300_000;
+/** 615: some locates and a few blocks. */
+const VERIFIED_WITHIN_MS = 600_000;
 
 /** What a drive's Worker says of the cartridge in it. */
 export interface DriveCartridge {
@@ -74,7 +78,24 @@ export class DeviceDesk {
   private queue: DirectorEvent[] = [];
   private stepping = false;
 
-  constructor(readonly parts: DeskParts) {}
+  readonly protection: ProtectionNote;
+  private readonly hang: HangWatch;
+
+  constructor(readonly parts: DeskParts) {
+    this.hang = new HangWatch(parts.memory);
+    this.protection = new ProtectionNote(parts.settings.name, parts.memory, parts.stock);
+  }
+
+  /** Looked at every tick. */
+  watch(nowMs: number): void {
+    const { state } = this;
+    if (state.name !== "Streaming" && state.name !== "Replaying") return;
+    const { drive, attempt } = state;
+    const hungMs = this.hang.look(drive, nowMs);
+    if (hungMs === 0) return;
+    log.warning(`drive ${drive} has not answered for ${Math.round(hungMs)} ms`, { device: this.name });
+    this.dispatch({ kind: "driveFailed", attempt, drive, evidence: NO_ANSWER });
+  }
 
   get index(): number {
     return this.parts.index;
@@ -140,9 +161,14 @@ export class DeviceDesk {
         memory.wakeFront();
         return;
       case "stopFollower":
-        void stock.worker(effect.drive).order({ kind: "unfollow" });
+        // A hung drive answers when its call has come back: only then is what it reads free again.
+        void stock
+          .worker(effect.drive)
+          .order({ kind: "unfollow" })
+          .then(() => this.hang.ended(effect.drive));
         return;
       case "demoteFollower":
+        this.hang.giveUp();
         if (memory.cacheActive) memory.setWord(at.FOLLOWER, at.FOLLOWER_DISK);
         memory.wakeFront();
         return;
@@ -196,6 +222,7 @@ export class DeviceDesk {
           attempt: effect.attempt,
           fromRing: false,
           draining: this.draining,
+          answerWithinMs: this.parts.settings.driveAnswerMs,
         });
         return;
       case "markDriveFailed":
@@ -346,7 +373,7 @@ export class DeviceDesk {
   /** 615 */
   private async verify(effect: DirectorEffect & { kind: "verify" }): Promise<void> {
     const { attempt, drive, onTapeJ } = effect;
-    const result = await this.parts.stock.worker(drive).order<AlignOutcome>({
+    const order = {
       kind: "align",
       device: this.index,
       onTapeJ,
@@ -354,8 +381,13 @@ export class DeviceDesk {
       serial: this.cartridge?.serial ?? "",
       empty: effect.empty,
       readyWithinMs: READY_WITHIN_MS,
-    });
-    if (result === undefined) return;
+    };
+    const result = await this.parts.stock.worker(drive).order<AlignOutcome>(order, VERIFIED_WITHIN_MS);
+    if (result === undefined) {
+      this.hang.giveUp();
+      this.dispatch({ kind: "verifyFailed", attempt, cause: "drive", evidence: NO_ANSWER });
+      return;
+    }
     if (result.kind === "verified") {
       log.info(`drive ${drive}: ${result.compared} entries read back and compared`, { device: this.name });
       this.dispatch({ kind: "verified", attempt, fromJ: result.fromJ, position: result.position });
@@ -371,6 +403,14 @@ export class DeviceDesk {
     });
   }
 }
+
+const NO_ANSWER: FaultEvidence = {
+  sense: null,
+  tapeAlerts: [],
+  unreachable: true,
+  timedOut: true,
+  scores: NO_SCORES,
+};
 
 /** A failure as the classifier reads it. */
 export function evidenceFrom(senseHex: string, outcome: string, text: string): FaultEvidence {

@@ -10,6 +10,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import type { ReadyFacts, RunningServer, StopReport } from "../cli/ports.ts";
 import { readChapSecrets } from "../config/secrets.ts";
 import type { DeviceSettings, Settings } from "../config.ts";
+import { driveClock } from "../device/file/clock.ts";
 import { DeviceMemory } from "../director/tee/device-memory.ts";
 import { serveHttp } from "../http/http.ts";
 import type { ChapAccess } from "../iscsi/chap.ts";
@@ -267,12 +268,16 @@ export class House implements RunningServer, HouseFacts {
     };
   }
 
-  private showElements(): void {
+  private showElements(accessed = false): void {
     const elements = virtualElements(this.stock.robot.inventory(), this.desks);
     const text = JSON.stringify(elements);
     if (text === this.shownElements) return;
     this.shownElements = text;
-    void this.front?.order({ kind: "elements", elements });
+    void this.front?.order({ kind: "elements", elements, accessed });
+  }
+
+  cartridgesAccessed(): void {
+    this.showElements(true);
   }
 
   // --- while it runs ---
@@ -281,6 +286,8 @@ export class House implements RunningServer, HouseFacts {
     this.rates.sample(this.clock.nowMs());
     for (const desk of this.desks) {
       const { memory } = desk;
+      desk.watch(driveClock.nowMs());
+      desk.protection.look();
       const driveRate = this.rates.of(desk.index).drive;
       desk.dispatch({
         kind: "marks",

@@ -2,17 +2,20 @@
 import type { DriveId } from "../base/brands.ts";
 import type { Clock } from "../base/clock.ts";
 import type { StatusFacts } from "../base/status.ts";
+import { MIB } from "../base/units.ts";
 import type { Replacement } from "../cache/replacement.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { ReadyFacts } from "../cli/ports.ts";
 import type { Settings } from "../config.ts";
 import type { HttpPorts, OrderOutcome } from "../http/ports.ts";
+import type { StockOutcome } from "../library/robot.ts";
 import type { WorkerHandle } from "../workers/handle.ts";
 import type { SessionNotice } from "../workers/protocol.ts";
 import type { DeviceDesk } from "./device-desk.ts";
+import { earlyWarningOf } from "./library-start.ts";
 import { libraryStatus } from "./library-view.ts";
 import type { Rates } from "./rates.ts";
-import { deviceStatus, driveStatus } from "./status-facts.ts";
+import { deviceStatus, driveStatus, standInStatus } from "./status-facts.ts";
 import type { Stock } from "./stock.ts";
 import { VERSION } from "./version.ts";
 
@@ -35,6 +38,8 @@ export interface HouseFacts {
   /** Fault rules armed in each drive, as it last told them. */
   readonly faults: Map<number, readonly string[]>;
   driveWorker(id: number): WorkerHandle | undefined;
+  /** Somebody was at the mail slots: hosts are told. */
+  cartridgesAccessed(): void;
 }
 
 export function httpPorts(house: HouseFacts): HttpPorts {
@@ -55,6 +60,21 @@ export function httpPorts(house: HouseFacts): HttpPorts {
       text,
       evidence: { drive },
     });
+  const byHand = async (transition: string, work: Promise<StockOutcome>): Promise<OrderOutcome> => {
+    const outcome = await work;
+    if (outcome.kind !== "done") return outcome;
+    const { barcode, text } = outcome;
+    house.catalog.record({
+      kind: "operator",
+      severity: "info",
+      device: null,
+      transition,
+      text,
+      evidence: { barcode },
+    });
+    house.cartridgesAccessed();
+    return { kind: "done", text };
+  };
   return {
     status: () => ({
       version: VERSION,
@@ -69,6 +89,7 @@ export function httpPorts(house: HouseFacts): HttpPorts {
       },
       devices: house.desks.map((desk) => deviceStatus(desk, house.stock, house.rates)),
       drives: driveStatus(house.stock, house.desks, house.faults),
+      standIns: standInStatus(house.stock),
       sessions: [...house.sessions],
     }),
     library: () => libraryStatus(house.stock.robot.inventory(), house.desks),
@@ -124,6 +145,18 @@ export function httpPorts(house: HouseFacts): HttpPorts {
         return { kind: "conflict", text: `${path}: ${result?.reason ?? "the cache does not answer"}` };
       return { kind: "done", text: `${path} is being rebuilt; ${device} goes on meanwhile` };
     },
+    addCartridge: ({ barcode, megabytes }) => {
+      const capacityBytes = megabytes === null ? house.settings.library.capacityBytes : megabytes * MIB;
+      const wanted = { barcode, capacityBytes, earlyWarningBytes: earlyWarningOf(capacityBytes) };
+      return byHand("cartridgeAdded", house.stock.robot.addCartridge(wanted));
+    },
+    exportCartridge(barcode) {
+      const desk = house.desks.find(({ state }) => state.cartridge === barcode);
+      return desk === undefined
+        ? byHand("cartridgeExported", house.stock.robot.exportCartridge(barcode))
+        : { kind: "conflict", text: `${barcode} is in use by ${desk.name}: let the server unload it first` };
+    },
+    importCartridge: (barcode) => byHand("cartridgeImported", house.stock.robot.importCartridge(barcode)),
     operatorRetry({ device, drive }) {
       const desk = house.desks.find((one) => one.name === device);
       if (desk === undefined) return { kind: "notFound", text: `there is no device ${device}` };

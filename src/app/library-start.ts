@@ -1,7 +1,7 @@
 /** @module Opens the embedded file library, or makes it at the first start. */
 import type { LibrarySettings } from "../config.ts";
 import { createCartridge } from "../device/file/cartridge.ts";
-import { createLibrary } from "../library/create.ts";
+import { createLibrary, type MakeCartridge } from "../library/create.ts";
 import { FileRobot } from "../library/file-robot.ts";
 import type { DriveBay } from "../library/robot.ts";
 import { type LibraryProblem, libraryExists } from "../library/state.ts";
@@ -11,6 +11,15 @@ const INSERT_WITHIN_MS = 600_000;
 const EJECT_WITHIN_MS = 120_000;
 /** The drive's own early warning lies well inside the pad that the host sees. */
 const EARLY_WARNING_BYTES = 16 * 1024 * 1024;
+
+export function earlyWarningOf(capacityBytes: number): number {
+  return Math.min(EARLY_WARNING_BYTES, Math.floor(capacityBytes / 64));
+}
+
+export const makeCartridge: MakeCartridge = (path, cartridge) => {
+  const outcome = createCartridge(path, cartridge, Date.now());
+  return "kind" in outcome ? outcome.why : null;
+};
 
 export function openLibrary(
   settings: LibrarySettings,
@@ -26,19 +35,18 @@ export function openLibrary(
         cartridges: settings.barcodes.length,
         spareCartridges: settings.spareCartridgeCount,
         capacityBytes: settings.capacityBytes,
-        earlyWarningBytes: Math.min(EARLY_WARNING_BYTES, Math.floor(settings.capacityBytes / 64)),
+        earlyWarningBytes: earlyWarningOf(settings.capacityBytes),
         barcodes: settings.barcodes,
       },
-      (path, cartridge) => {
-        const outcome = createCartridge(path, cartridge, Date.now());
-        return "kind" in outcome ? outcome.why : null;
-      },
+      makeCartridge,
     );
     if ("kind" in made) return made;
   }
   return FileRobot.open({
     directory: settings.directory,
     bay: (id) => bayOf(workers.get(id)),
+    makeCartridge,
+    mailSlots: settings.mailSlotCount,
     latencies: { moveMs: settings.latencies.moveMs },
   });
 }

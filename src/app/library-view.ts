@@ -4,6 +4,7 @@ import type { Barcode } from "../base/brands.ts";
 import type { ElementStatus, LibraryStatus } from "../base/status.ts";
 import {
   FIRST_DRIVE_ADDRESS,
+  FIRST_MAIL_SLOT_ADDRESS,
   FIRST_SLOT_ADDRESS,
   type Inventory,
   TRANSPORT_ADDRESS,
@@ -35,6 +36,15 @@ export function virtualElements(inventory: Inventory, desks: readonly DeviceDesk
     const barcode = shown(slot.barcode);
     elements.push({ type: 2, address: slot.address, barcode, source: null, accessible: true });
   }
+  for (const slot of inventory.mailSlots) {
+    elements.push({
+      type: 3,
+      address: slot.address,
+      barcode: shown(slot.barcode),
+      source: null,
+      accessible: true,
+    });
+  }
   for (const desk of desks) {
     const { cartridge } = desk.state;
     elements.push({
@@ -65,7 +75,7 @@ export function libraryStatus(inventory: Inventory, desks: readonly DeviceDesk[]
       number: numberOf(address),
       barcode,
     })),
-    real: [...inventory.drives, ...inventory.slots].map(
+    real: [...inventory.drives, ...inventory.slots, ...inventory.mailSlots].map(
       ({ kind, address, barcode }): ElementStatus => ({ address, kind, number: numberOf(address), barcode }),
     ),
   };
@@ -73,5 +83,6 @@ export function libraryStatus(inventory: Inventory, desks: readonly DeviceDesk[]
 
 function numberOf(address: number): number {
   if (address >= FIRST_SLOT_ADDRESS) return address - FIRST_SLOT_ADDRESS + 1;
+  if (address >= FIRST_MAIL_SLOT_ADDRESS) return address - FIRST_MAIL_SLOT_ADDRESS + 1;
   return address >= FIRST_DRIVE_ADDRESS ? address - FIRST_DRIVE_ADDRESS + 1 : 1;
 }

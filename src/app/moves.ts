@@ -4,7 +4,7 @@ import * as at from "../../wasm/ring/layout.ts";
 import type { Barcode } from "../base/brands.ts";
 import { logOf } from "../base/log.ts";
 import type { LoadedCartridge } from "../director/tee/tee-port.ts";
-import { FIRST_SLOT_ADDRESS, type MoveOutcome } from "../library/robot.ts";
+import { FIRST_MAIL_SLOT_ADDRESS, type MoveOutcome } from "../library/robot.ts";
 import type { Sense } from "../scsi/sense.ts";
 import type { DeviceDesk, DriveCartridge } from "./device-desk.ts";
 import { addressOf, type Stock } from "./stock.ts";
@@ -79,6 +79,7 @@ export class Moves {
       attempt: desk.state.attempt,
       fromRing: true,
       draining: false,
+      answerWithinMs: desk.parts.settings.driveAnswerMs,
     });
     await desk.parts.cacheWorker?.order({ kind: "identity", json: identity });
   }
@@ -100,7 +101,7 @@ export class Moves {
 }
 
 function realAddress(virtual: number, desk: DeviceDesk | null): number {
-  if (desk === null) return virtual >= FIRST_SLOT_ADDRESS ? virtual : -1;
+  if (desk === null) return virtual >= FIRST_MAIL_SLOT_ADDRESS ? virtual : -1;
   return desk.drive === null ? -1 : addressOf(desk.drive);
 }
 

@@ -1,6 +1,8 @@
 /** @module Gathers what the house says of itself from the memories, the directors and the library. Reads only, but for the marks that it showed last. */
 import * as at from "../../wasm/ring/layout.ts";
-import type { CacheStatus, DeviceStatus, DriveStatus } from "../base/status.ts";
+import type { Barcode } from "../base/brands.ts";
+import type { CacheStatus, DeviceStatus, DriveStatus, StandInStatus } from "../base/status.ts";
+import { FIRST_DRIVE_ADDRESS, FIRST_SLOT_ADDRESS } from "../library/robot.ts";
 import type { DeviceDesk } from "./device-desk.ts";
 import type { Rates } from "./rates.ts";
 import type { Stock } from "./stock.ts";
@@ -77,6 +79,24 @@ function cacheStatus(desk: DeviceDesk, state: CacheStatus["state"], pinnedBytes:
     direct: desk.cacheFacts?.direct ?? false,
     members: (desk.cacheFacts?.members ?? []).map(({ path, state: member }) => ({ path, state: member })),
   };
+}
+
+export function standInStatus(stock: Stock): StandInStatus[] {
+  const place = (barcode: Barcode) => {
+    const address = stock.cartridge(barcode)?.address ?? 0;
+    return address >= FIRST_SLOT_ADDRESS
+      ? `slot ${address - FIRST_SLOT_ADDRESS + 1}`
+      : `drive ${address - FIRST_DRIVE_ADDRESS + 1}`;
+  };
+  return stock.robot.standIns().map(({ label, replacement, takenFrom, reason, atMs }) => ({
+    label,
+    failedIn: place(label),
+    replacement,
+    replacementIn: place(replacement),
+    fromSlot: takenFrom - FIRST_SLOT_ADDRESS + 1,
+    reason,
+    atMs,
+  }));
 }
 
 export function driveStatus(

@@ -79,6 +79,19 @@ export const driveSchema = z.strictObject({
   faults: z.array(z.string()),
 });
 
+/** A spare cartridge that stands in for a failed one until its label has been moved (RED-08). */
+export const standInSchema = z.strictObject({
+  /** The barcode that servers know; its label is on the failed cartridge. */
+  label: z.string(),
+  failedIn: z.string(),
+  replacement: z.string(),
+  replacementIn: z.string(),
+  /** Number of the slot that the replacement was taken from. */
+  fromSlot: count,
+  reason: z.string(),
+  atMs: z.number(),
+});
+
 export const sessionSchema = z.strictObject({
   id: count,
   kind: z.enum(["normal", "discovery"]),
@@ -121,6 +134,7 @@ export const statusFactsSchema = z.strictObject({
   iscsi: z.strictObject({ host: z.string(), port: count, targetName: z.string() }),
   devices: z.array(deviceSchema),
   drives: z.array(driveSchema),
+  standIns: z.array(standInSchema),
   sessions: z.array(sessionSchema),
 });
 
@@ -142,6 +156,7 @@ export type CartridgeStatus = z.infer<typeof cartridgeSchema>;
 export type CacheStatus = z.infer<typeof cacheSchema>;
 export type DeviceStatus = z.infer<typeof deviceSchema>;
 export type DriveStatus = z.infer<typeof driveSchema>;
+export type StandInStatus = z.infer<typeof standInSchema>;
 export type SessionStatus = z.infer<typeof sessionSchema>;
 export type ElementStatus = z.infer<typeof elementSchema>;
 export type LibraryStatus = z.infer<typeof librarySchema>;

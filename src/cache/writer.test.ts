@@ -173,3 +173,29 @@ test("an orderly stop writes what is whole and where the tape is, and does not w
   expect(array.readCheckpoint()).toMatchObject({ J: 512, sequence: 1 });
   expect(array.health().rebuild?.doneBytes).toBe(0);
 });
+
+test("RED-21, RED-22: an image that is to go to another cartridge pins the journal from its beginning again", () => {
+  using bench = new TestBench({ laps: 2 });
+  const { cursors, receive, run, writer, array } = fixture(bench);
+  receive(8);
+  run();
+  receive(4);
+  cursors.set(ON_TAPE, 8 * bench.stripeBytes);
+  run();
+  expect(writer.checkpointNow()).toBe(true);
+  expect(cursors.get(CHECKPOINT)).toBe(8 * bench.stripeBytes);
+  const place = { J: 2 * bench.stripeBytes, sequence: 7, image: 1, position: 0 };
+  expect(writer.restartFrom(place)).toBe(true);
+  cursors.set(ON_TAPE, place.J);
+  expect(array.readCheckpoint()).toMatchObject(place);
+  expect(cursors.get(CHECKPOINT)).toBe(place.J);
+  // The head stops a cache's length behind it.
+  receive(4);
+  run();
+  receive(8);
+  run();
+  expect(cursors.get(CACHED)).toBe(place.J + bench.cacheBytes);
+  // What the head has passed, or may have, is not whole any more.
+  expect(writer.restartFrom({ ...place, J: bench.stripeBytes })).toBe(false);
+  expect(writer.restartFrom({ ...place, J: cursors.get(RECEIVED) + 512 })).toBe(false);
+});

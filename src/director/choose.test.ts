@@ -10,6 +10,7 @@ import {
 } from "../base/brands.ts";
 import {
   choose,
+  chooseCartridge,
   markFailed,
   type PoolDrive,
   release,
@@ -104,5 +105,27 @@ describe("RED-18: failures are remembered for drive and cartridge", () => {
     expect(scoresOf(forgetDrive(history, id(1)), id(4), cartridge).otherDrivesOnCartridge).toBe(0);
     const later = addFailure(history, { drive: id(4), cartridge, blame: "unclear", atMs: 91 * day });
     expect(later).toHaveLength(1);
+  });
+});
+
+describe("RED-21, RED-22: a spare cartridge (620, 631)", () => {
+  const of = (name: string, capacityBytes: number, available = true) => ({
+    barcode: door(parseBarcode(name)),
+    capacityBytes,
+    available,
+  });
+  const reserve = [of("UND010L8", 100), of("UND011L8", 300), of("UND012L8", 200), of("UND013L8", 150, false)];
+  const chosen = (needed: number, larger: number | null) =>
+    chooseCartridge(reserve, needed, larger) as string | null;
+
+  test("the smallest that holds the image; never one that is not there", () => {
+    expect(chosen(50, null)).toBe("UND010L8");
+    expect(chosen(120, null)).toBe("UND012L8");
+    expect(chosen(400, null)).toBeNull();
+  });
+
+  test("RED-05: after a physical end a larger one, where there is one", () => {
+    expect(chosen(90, 100)).toBe("UND012L8");
+    expect(chosen(250, 300)).toBe("UND011L8");
   });
 });

@@ -47,6 +47,9 @@ function house(token: string | null = null, host = "127.0.0.1") {
       member === 1
         ? { kind: "conflict", text: `member 1 of ${device} is in use` }
         : { kind: "done", text: "being rebuilt" },
+    addCartridge: ({ barcode }) => ({ kind: "done", text: `${barcode ?? "UND009L8"} is new` }),
+    exportCartridge: (barcode) => ({ kind: "notFound", text: `there is no cartridge ${barcode}` }),
+    importCartridge: (barcode) => ({ kind: "done", text: `${barcode} is back` }),
     operatorRetry(order) {
       heard.retries.push(order);
       return { kind: "done", text: "it goes on" };
@@ -103,6 +106,26 @@ test("the morning list: what failed, what is owed, what to do, alarms first", ()
   expect(items.map((item) => item.todo).join()).toContain("understudy drive return 1");
   expect(items.map((item) => item.todo).join()).toContain("understudy retry drive-2");
   expect(items.map((item) => item.text).join()).toContain("owes the tape 3 filemarks and 500 MB");
+});
+
+test("RED-08: the morning list says which label is to be moved, and which slot the replacement came from", () => {
+  const [item] = morning(
+    statusFixture({
+      standIns: [
+        {
+          label: "UND001L8",
+          failedIn: "drive 1",
+          replacement: "UND008L8",
+          replacementIn: "slot 1",
+          fromSlot: 8,
+          reason: "corrupt",
+          atMs: 1,
+        },
+      ],
+    }),
+  );
+  expect(item?.text).toContain("UND001L8 has failed (corrupt) and lies in drive 1; UND008L8 from slot 8");
+  expect(item?.todo).toContain("move the label UND001L8 from the failed cartridge to UND008L8");
 });
 
 test("orders: done, no such drive, not in this state, malformed", async () => {

@@ -1,6 +1,6 @@
 /** @module What is to be done in the morning, in the operator's words: it follows from the status alone, so it is true
  *  after a restart as well. Alarms first. Empty means: nothing. */
-import type { DeviceStatus, DriveStatus, MorningItem, StatusFacts } from "../base/status.ts";
+import type { DeviceStatus, DriveStatus, MorningItem, StandInStatus, StatusFacts } from "../base/status.ts";
 import { formatBytes, formatCount } from "../base/units.ts";
 
 const ORDER = { alarm: 0, warning: 1, info: 2 } as const;
@@ -10,6 +10,7 @@ export function morning(status: StatusFacts): MorningItem[] {
   return [
     ...status.devices.flatMap((device) => ofDevice(device)),
     ...status.drives.flatMap((drive) => ofDrive(drive, spares)),
+    ...status.standIns.map(ofStandIn),
   ].sort((a, b) => ORDER[a.severity] - ORDER[b.severity]);
 }
 
@@ -53,6 +54,16 @@ function ofDevice(device: DeviceStatus): MorningItem[] {
     });
   }
   return items;
+}
+
+/** RED-08: what the front panel would say. */
+function ofStandIn(standIn: StandInStatus): MorningItem {
+  const { label, failedIn, replacement, replacementIn, fromSlot, reason } = standIn;
+  return {
+    severity: "warning",
+    text: `Cartridge ${label} has failed (${reason}) and lies in ${failedIn}; ${replacement} from slot ${fromSlot}, now in ${replacementIn}, holds its data and answers to ${label}.`,
+    todo: `Take both out and move the label ${label} from the failed cartridge to ${replacement}; put a new spare cartridge into slot ${fromSlot}.`,
+  };
 }
 
 function ofDrive(drive: DriveStatus, spares: number): MorningItem[] {

@@ -1,8 +1,15 @@
-/** @module What an operator may order: return a drive, inject or clear a fault, replace a cache disk, let a halted device
- *  go on. */
+/** @module What an operator may order: return a drive, inject or clear a fault, replace a cache disk, add cartridges,
+ *  take them out and bring them back, let a halted device go on. */
 import { type Context, Hono } from "hono";
 import { z } from "zod";
-import { type DriveId, isMalformed, parseDeviceName, parseDriveId } from "../base/brands.ts";
+import {
+  type Barcode,
+  type DriveId,
+  isMalformed,
+  parseBarcode,
+  parseDeviceName,
+  parseDriveId,
+} from "../base/brands.ts";
 import type { HttpPorts, OrderOutcome } from "./ports.ts";
 import { problem } from "./problem.ts";
 
@@ -11,6 +18,11 @@ const retryBody = z.strictObject({
   device: z.string(),
   drive: z.int().nullable().default(null),
   cartridge: z.string().max(32).nullable().default(null),
+});
+
+const cartridgeBody = z.strictObject({
+  barcode: z.string().max(32).nullable().default(null),
+  megabytes: z.int().min(1).max(1_000_000_000).nullable().default(null),
 });
 
 function answer(context: Context, outcome: OrderOutcome): Response {
@@ -86,6 +98,33 @@ export function orderRoutes(ports: HttpPorts): Hono {
       return problem(context, 404, "members of a cache count from 1");
     return answer(context, await ports.replaceCacheDisk({ device, member }));
   });
+
+  const withBarcode = async (
+    context: Context,
+    act: (barcode: Barcode) => OrderOutcome | Promise<OrderOutcome>,
+  ): Promise<Response> => {
+    const barcode = parseBarcode(context.req.param("barcode") ?? "");
+    return isMalformed(barcode)
+      ? problem(context, 404, `there is no cartridge ${barcode.given}; expected ${barcode.expected}`)
+      : answer(context, await act(barcode));
+  };
+
+  routes.post("/cartridges", async (context) => {
+    const body = await bodyOf(context, cartridgeBody);
+    if (body.kind === "refused") return body.answer;
+    const { megabytes } = body.body;
+    const barcode = body.body.barcode === null ? null : parseBarcode(body.body.barcode);
+    if (isMalformed(barcode)) return problem(context, 422, `barcode: expected ${barcode.expected}`);
+    return answer(context, await ports.addCartridge({ barcode, megabytes }));
+  });
+
+  routes.delete("/cartridges/:barcode", (context) =>
+    withBarcode(context, (barcode) => ports.exportCartridge(barcode)),
+  );
+
+  routes.post("/cartridges/:barcode/import", (context) =>
+    withBarcode(context, (barcode) => ports.importCartridge(barcode)),
+  );
 
   routes.post("/operator/retry", async (context) => {
     const body = await bodyOf(context, retryBody);

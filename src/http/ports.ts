@@ -1,5 +1,5 @@
 /** @module What the API stands on. The composition root provides it; nothing here is on the data path. */
-import type { DeviceName, DriveId } from "../base/brands.ts";
+import type { Barcode, DeviceName, DriveId } from "../base/brands.ts";
 import type { EventLog } from "../base/events.ts";
 import type { LibraryStatus, StatusFacts } from "../base/status.ts";
 
@@ -27,6 +27,13 @@ export interface ReplaceCacheDisk {
   readonly member: number;
 }
 
+export interface AddCartridge {
+  /** null: the next one. */
+  readonly barcode: Barcode | null;
+  /** Capacity in mebibytes; null: as the library's others. */
+  readonly megabytes: number | null;
+}
+
 export interface HttpPorts {
   status(): StatusFacts;
   library(): LibraryStatus;
@@ -36,6 +43,10 @@ export interface HttpPorts {
   returnDrive(drive: DriveId): OrderOutcome | Promise<OrderOutcome>;
   /** The disk at a lost member's path is a new one: rebuild it. */
   replaceCacheDisk(order: ReplaceCacheDisk): OrderOutcome | Promise<OrderOutcome>;
+  addCartridge(order: AddCartridge): OrderOutcome | Promise<OrderOutcome>;
+  /** Out of the library; its file is kept. */
+  exportCartridge(barcode: Barcode): OrderOutcome | Promise<OrderOutcome>;
+  importCartridge(barcode: Barcode): OrderOutcome | Promise<OrderOutcome>;
   operatorRetry(order: RetryOrder): OrderOutcome | Promise<OrderOutcome>;
 }
 

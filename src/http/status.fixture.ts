@@ -71,6 +71,7 @@ export function statusFixture(change: Partial<StatusFacts> = {}): StatusFacts {
       driveFixture(),
       driveFixture({ id: 2, serial: "UNDD000002", state: "spare", device: null, cartridge: null }),
     ],
+    standIns: [],
     sessions: [
       { id: 1, kind: "normal", initiatorName: "iqn.x:y", address: "127.0.0.1", sinceMs: 1_767_225_602_000 },
     ],

@@ -5,6 +5,8 @@
  *      drive from writing to it later. Only a stuck cartridge stays. */
 import type { Barcode, DriveId } from "../base/brands.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
+import { added, exported, imported, type NewStock, type StockChange, withMailSlots } from "./by-hand.ts";
+import type { MakeCartridge } from "./create.ts";
 import { healthOf, type LibraryHealth, withDriveFailed, withDriveReturned, withError } from "./health.ts";
 import {
   type CartridgeEntry,
@@ -15,6 +17,7 @@ import {
   type MoveOutcome,
   type Robot,
   refused,
+  type StockOutcome,
 } from "./robot.ts";
 import { isReserve, type StandIn, shownAs, standInsOf, withStandIn } from "./stand-in.ts";
 import {
@@ -35,6 +38,10 @@ export interface FileRobotOptions {
   readonly directory: string;
   /** The robot's end of each drive; null: no such drive is running, the map alone changes. */
   readonly bay: (id: DriveId) => DriveBay | null;
+  /** Makes the files of cartridges that are added; without it none can be. */
+  readonly makeCartridge?: MakeCartridge;
+  /** Import/export elements; default: as many as there were. */
+  readonly mailSlots?: number;
   readonly latencies?: Partial<RobotLatencies>;
   readonly clock?: Clock;
   readonly sleep?: (durationMs: number) => Promise<void>;
@@ -68,20 +75,25 @@ export class FileRobot implements Robot {
 
   static open(options: FileRobotOptions): FileRobot | LibraryProblem {
     const state = loadLibraryState(options.directory);
-    return "kind" in state ? state : new FileRobot(options, state);
+    if ("kind" in state) return state;
+    return new FileRobot(
+      options,
+      options.mailSlots === undefined ? state : withMailSlots(state, options.mailSlots),
+    );
   }
 
   // --- what there is ---
 
   inventory(): Inventory {
-    const { drives, slots, cartridges } = this.#state;
+    const { drives, slots, cartridges, mailSlots = [] } = this.#state;
     const where = new Map<string, number>();
-    for (const element of [...drives, ...slots]) {
+    for (const element of [...drives, ...slots, ...mailSlots]) {
       if (element.barcode !== null) where.set(element.barcode, element.address);
     }
     return {
       drives: drives.map((drive) => ({ kind: "drive", ...drive })),
       slots: slots.map((slot) => ({ kind: "slot", ...slot })),
+      mailSlots: mailSlots.map((slot) => ({ kind: "mailSlot", ...slot })),
       cartridges: cartridges.map(
         (entry): CartridgeEntry => ({
           barcode: entry.barcode,
@@ -99,8 +111,8 @@ export class FileRobot implements Robot {
   }
 
   element(address: number): LibraryElement | null {
-    const { drives, slots } = this.inventory();
-    return [...drives, ...slots].find((element) => element.address === address) ?? null;
+    const { drives, slots, mailSlots } = this.inventory();
+    return [...drives, ...slots, ...mailSlots].find((element) => element.address === address) ?? null;
   }
 
   drive(id: DriveId): DriveElement | null {
@@ -141,6 +153,28 @@ export class FileRobot implements Robot {
 
   noteError(error: Omit<LibraryError, "atMs">): void {
     this.#commit(withError(this.#state, { ...error, atMs: this.#clock.wallMs() }));
+  }
+
+  // --- cartridges by hand: between two moves, never during one ---
+
+  addCartridge(wanted: NewStock): Promise<StockOutcome> {
+    return this.#byHand((state) => added(state, wanted, this.directory, this.#options.makeCartridge));
+  }
+
+  exportCartridge(barcode: Barcode): Promise<StockOutcome> {
+    return this.#byHand((state) => exported(state, barcode));
+  }
+
+  importCartridge(barcode: Barcode): Promise<StockOutcome> {
+    return this.#byHand((state) => imported(state, barcode));
+  }
+
+  #byHand(work: (state: LibraryState) => StockChange): Promise<StockOutcome> {
+    return this.#inTurn(async () => {
+      const { outcome, state } = work(this.#state);
+      if (state !== null) this.#commit(state);
+      return outcome;
+    });
   }
 
   // --- faults ---
@@ -231,5 +265,6 @@ function moved(state: LibraryState, barcode: Barcode, destinationAddress: number
     if (element.address === destinationAddress) return { ...element, barcode };
     return element.barcode === barcode ? { ...element, barcode: null } : element;
   };
-  return { ...state, drives: state.drives.map(place), slots: state.slots.map(place) };
+  const mailSlots = state.mailSlots === undefined ? {} : { mailSlots: state.mailSlots.map(place) };
+  return { ...state, drives: state.drives.map(place), slots: state.slots.map(place), ...mailSlots };
 }

@@ -5,6 +5,7 @@ import type { Barcode, DriveId, SerialNumber } from "../base/brands.ts";
 /** Element addresses of an embedded library. */
 export const TRANSPORT_ADDRESS = 0;
 export const FIRST_DRIVE_ADDRESS = 256;
+export const FIRST_MAIL_SLOT_ADDRESS = 768;
 export const FIRST_SLOT_ADDRESS = 1024;
 
 /** Why a drive is out, until an operator returns it. */
@@ -31,7 +32,14 @@ export interface SlotElement {
   readonly barcode: Barcode | null;
 }
 
-export type LibraryElement = DriveElement | SlotElement;
+/** An import/export element: where cartridges come in and go out. */
+export interface MailSlotElement {
+  readonly kind: "mailSlot";
+  readonly address: number;
+  readonly barcode: Barcode | null;
+}
+
+export type LibraryElement = DriveElement | SlotElement | MailSlotElement;
 
 export interface CartridgeEntry {
   readonly barcode: Barcode;
@@ -54,6 +62,7 @@ export interface CartridgeEntry {
 export interface Inventory {
   readonly drives: readonly DriveElement[];
   readonly slots: readonly SlotElement[];
+  readonly mailSlots: readonly MailSlotElement[];
   readonly cartridges: readonly CartridgeEntry[];
 }
 
@@ -85,6 +94,11 @@ export interface Robot {
   /** Moves one cartridge. Moves are carried out one after the other. */
   moveMedium(sourceAddress: number, destinationAddress: number): Promise<MoveOutcome>;
 }
+
+/** What an operator did with cartridges by hand. `text`: one sentence. */
+export type StockOutcome =
+  | { readonly kind: "done"; readonly barcode: Barcode; readonly text: string }
+  | { readonly kind: "notFound" | "conflict"; readonly text: string };
 
 /** The robot's end of a drive. Promises, because the drive lives in a Worker of its own. */
 export interface DriveBay {

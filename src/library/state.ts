@@ -51,26 +51,32 @@ const errorSchema = z.object({
   sense: z.object({ key: z.number(), asc: z.number(), ascq: z.number() }).nullable(),
 });
 
+const slotSchema = z.object({ address, barcode: barcode.nullable() });
+
+const cartridgeSchema = z.object({
+  barcode,
+  serial: serialNumber,
+  capacityBytes: z.number().positive(),
+  homeAddress: address,
+  isSpare: z.boolean(),
+  /** The barcode that it answers to; null: it is not shown. Missing: its own, or none while it is a spare. */
+  shownAs: barcode.nullable().optional(),
+  /** Never used again. */
+  failure: z.object({ reason: z.string(), atMs: z.number() }).nullable().optional(),
+  /** It stands in for another: the slot that it was taken from. */
+  takenFrom: address.optional(),
+});
+
 const stateSchema = z.object({
   version: z.literal(STATE_VERSION),
   name: z.string(),
   drives: z.array(driveSchema),
-  slots: z.array(z.object({ address, barcode: barcode.nullable() })),
-  cartridges: z.array(
-    z.object({
-      barcode,
-      serial: serialNumber,
-      capacityBytes: z.number().positive(),
-      homeAddress: address,
-      isSpare: z.boolean(),
-      /** The barcode that it answers to; null: it is not shown. Missing: its own, or none while it is a spare. */
-      shownAs: barcode.nullable().optional(),
-      /** Never used again. */
-      failure: z.object({ reason: z.string(), atMs: z.number() }).nullable().optional(),
-      /** It stands in for another: the slot that it was taken from. */
-      takenFrom: address.optional(),
-    }),
-  ),
+  slots: z.array(slotSchema),
+  /** Import/export elements; none in the libraries of older versions. */
+  mailSlots: z.array(slotSchema).optional(),
+  cartridges: z.array(cartridgeSchema),
+  /** Taken out by an operator: their files are kept, no element holds them. */
+  exported: z.array(cartridgeSchema).optional(),
   errors: z.array(errorSchema),
 });
 
@@ -95,13 +101,15 @@ export function libraryExists(directory: string): boolean {
 function contradiction(state: LibraryState): string | null {
   const known = new Set<string>(state.cartridges.map((cartridge) => cartridge.barcode));
   const seen = new Set<string>();
-  for (const element of [...state.drives, ...state.slots]) {
+  for (const element of [...state.drives, ...state.slots, ...(state.mailSlots ?? [])]) {
     if (element.barcode === null) continue;
     if (!known.has(element.barcode))
       return `element ${element.address} holds ${element.barcode}, which is not among the cartridges`;
     if (seen.has(element.barcode)) return `cartridge ${element.barcode} lies in two elements`;
     seen.add(element.barcode);
   }
+  const outside = state.exported?.find((cartridge) => known.has(cartridge.barcode));
+  if (outside !== undefined) return `cartridge ${outside.barcode} is exported, and in the library`;
   const lost = state.cartridges.find((cartridge) => !seen.has(cartridge.barcode));
   return lost === undefined ? null : `cartridge ${lost.barcode} lies in no element`;
 }

@@ -109,6 +109,10 @@ class DriveWorker {
           attempt: this.attempt,
         });
       }
+      if (step === "abandoned") {
+        this.follower = null;
+        return;
+      }
       if (step === "failed") {
         this.giveUp();
         return;
@@ -277,6 +281,7 @@ class DriveWorker {
       {
         confirmEveryBytes: CONFIRM_EVERY_BYTES,
         draining: order.draining,
+        answerWithinMs: order.answerWithinMs,
         nowMs: driveClock.nowMs,
         dataAvailableSince: (ms) => {
           this.transport.dataAvailableSinceMs = ms;
@@ -288,7 +293,8 @@ class DriveWorker {
 
   private stopFollowing(): void {
     this.follower = null;
-    this.device?.setWord(at.COUPLED, -1);
+    // After a hang another drive may stand there already.
+    if (this.device?.word(at.COUPLED) === this.start.driveId) this.device.setWord(at.COUPLED, -1);
     this.device = null;
     this.deviceIndex = -1;
   }

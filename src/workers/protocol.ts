@@ -70,6 +70,8 @@ export type DriveOrder =
       readonly fromRing: boolean;
       /** A journal of the last run: never from the ring, which is empty; caught up when all is on tape. */
       readonly draining: boolean;
+      /** main gives the drive up when a write takes longer. */
+      readonly answerWithinMs: number;
     }
   | { readonly kind: "unfollow" };
 
@@ -197,7 +199,8 @@ export interface FrontStart {
 }
 
 export type FrontOrder =
-  | { readonly kind: "elements"; readonly elements: readonly Element[] }
+  /** `accessed`: an operator put a cartridge in, or took one out. */
+  | { readonly kind: "elements"; readonly elements: readonly Element[]; readonly accessed?: boolean }
   | { readonly kind: "load"; readonly device: number; readonly cartridge: LoadedCartridge }
   | { readonly kind: "unload"; readonly device: number }
   | { readonly kind: "moved"; readonly moveId: number; readonly sense: Sense | null }

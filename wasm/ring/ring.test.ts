@@ -111,3 +111,54 @@ test("rule 9: a barrier pads to the stripe's end", () => {
   expect(ring.padToStripe(1, 6, 0)).toBe(512 * 1024);
   expect(ring.soundHeader(at.RING + 512, 512)).toBe(1);
 });
+
+test("rule 8: what a hung drive's call may still read is jumped, lap after lap; PADs keep the chain whole", () => {
+  const { ring, words, bytes } = freshRing();
+  words[at.CACHE_STATE / 4] = at.CACHE_HEALTHY;
+  words[at.FOLLOWER / 4] = at.FOLLOWER_RING;
+  const next = random(11);
+  const ringBytes = 8 * MIB;
+  const stripeBytes = 512 * 1024;
+  const put = (dataBytes: number) => {
+    const size = at.ENTRY_HEADER_BYTES + Math.ceil(dataBytes / 512) * 512;
+    const J = ring.reserve(size);
+    expect(J).toBeGreaterThanOrEqual(0);
+    ring.append(J, at.KIND_BLOCK, 0, 1, 0, 0, dataBytes, 1, 0, 0);
+    return { J, size };
+  };
+  for (const offset of [0, 1_000_000, 5 * MIB + 512, 7 * MIB]) {
+    while (
+      ring.get(at.RECEIVED) % ringBytes > offset ||
+      (ring.get(at.RECEIVED) % ringBytes) + 600_000 < offset
+    ) {
+      put(100_000);
+      for (const cursor of [at.CACHED, at.TAKEN]) ring.set(cursor, ring.get(at.RECEIVED));
+    }
+    const hung = put(1 + Math.floor(next() * 1_500_000));
+    const inRing = hung.J % ringBytes;
+    const data = { from: at.RING + inRing + at.ENTRY_HEADER_BYTES, to: at.RING + inRing + hung.size };
+    bytes.fill(0xa5, data.from, data.to);
+    ring.set(at.HUNG_AT, inRing);
+    ring.set(at.HUNG_BYTES, hung.size);
+    let read = ring.get(at.RECEIVED);
+    let sequence = ring.get(at.SEQUENCE);
+    for (let n = 0; n < 400; n++) {
+      const { J, size } = put(1 + Math.floor(next() * 1_500_000));
+      const place = J % ringBytes;
+      expect(place + size <= inRing || place >= inRing + hung.size).toBe(true);
+      if (next() < 0.3) ring.padToStripe(1, 0, 0);
+      for (; read < ring.get(at.RECEIVED); sequence++) {
+        const p = at.RING + (read % ringBytes);
+        expect(ring.soundHeader(p, read)).toBe(1);
+        expect(ring.field64(p + at.ENTRY_SEQUENCE_AT)).toBe(sequence);
+        read += ring.field64(p + at.ENTRY_BYTES_AT);
+      }
+      for (const cursor of [at.CACHED, at.TAKEN]) ring.set(cursor, ring.get(at.RECEIVED));
+    }
+    expect(bytes.subarray(data.from, data.to).every((byte) => byte === 0xa5)).toBe(true);
+    ring.set(at.HUNG_BYTES, 0);
+    ring.padToStripe(1, 0, 0);
+    expect(ring.get(at.RECEIVED) % stripeBytes).toBe(0);
+    for (const cursor of [at.CACHED, at.TAKEN]) ring.set(cursor, ring.get(at.RECEIVED));
+  }
+});

@@ -9,6 +9,8 @@ export interface RingExports {
   room(): number;
   reserve(bytes: number): number;
   unreserve(): void;
+  placeBytes(bytes: number): number;
+  stripePadBytes(): number;
   append(
     J: number,
     kind: number,

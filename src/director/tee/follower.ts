@@ -6,7 +6,8 @@
  *  (2) Entries are carried out in order, each at the position that it names; a write is never repeated.
  *  (3) Behind an error nothing more is carried out: the director decides (607).
  *  (4) An order of the host is carried out when everything received before it was, and was confirmed.
- *  (5) The tape is cut (a write after a movement, an erase) only when a checkpoint lies there: a journal that was walked
+ *  (5) A follower that was given up moves no mark any more, whenever its call comes back (FOLLOW_EPOCH).
+ *  (6) The tape is cut (a write after a movement, an erase) only when a checkpoint lies there: a journal that was walked
  *      from before the cut, and breaks off before it, would ask for blocks that the tape no longer has. */
 import * as at from "../../../wasm/ring/layout.ts";
 import type { DriveOutcome, TapeDrive } from "../../device/tape-drive.ts";
@@ -21,11 +22,14 @@ export interface FollowerSettings {
   readonly nowMs: () => number;
   /** Tells the drive when the next block was there for it; drives without such a figure ignore it. */
   readonly dataAvailableSince?: (ms: number) => void;
+  /** A drive that does not answer a write for so long is given up (by main); movements may take ten times as long. */
+  readonly answerWithinMs?: number;
   /** What a crash left: all of it lies in the cache and none in the ring; caught up when it is on tape. */
   readonly draining?: boolean;
 }
 
-export type FollowStep = "worked" | "idle" | "failed";
+/** "abandoned": it was given up while its drive hung; nothing of it counts any more. */
+export type FollowStep = "worked" | "idle" | "failed" | "abandoned";
 
 /** What the drive said when it failed: the director's evidence. */
 export interface FollowFailure {
@@ -49,6 +53,9 @@ const UNCONFIRMED_MAX = 16384;
 const IDLE_CONFIRM_MS = 20;
 const INVALID_POSITION_SYNC_MS = 500;
 const WOKEN_MS = 1000;
+/** Movements, and an erasure of the whole tape, take so many times as long as a write at most. */
+const MOVEMENT_TIMES = 10;
+const ERASE_TIMES = 240;
 
 export class Follower {
   failure: FollowFailure | null = null;
@@ -57,6 +64,7 @@ export class Follower {
   readonly reader: JournalReader;
 
   private readonly orders: OrderMailbox;
+  private readonly epoch: number;
   private J: number;
   private readonly writesFromJ: number;
   /** Where the drive stands; -1: not known. */
@@ -81,6 +89,7 @@ export class Follower {
     private readonly settings: FollowerSettings,
     start: { readonly fromJ: number; readonly position: number },
   ) {
+    this.epoch = device.word(at.FOLLOW_EPOCH);
     this.reader = new JournalReader(device, cache);
     this.orders = new OrderMailbox(device);
     this.writesFromJ = start.fromJ;
@@ -91,6 +100,7 @@ export class Follower {
     this.position = start.position;
     // A journal that is gone through again asks again for its checkpoints.
     if (device.get(at.WANT_CHECKPOINT) >= start.fromJ) device.set(at.WANT_CHECKPOINT, 0);
+    device.setFigure(at.DRIVE_CALL_SINCE_MS, 0);
     device.set(at.DRIVE_POSITION, Math.max(0, start.position));
     if (device.word(at.FOLLOWER) === at.FOLLOWER_RING) device.set(at.TAKEN, this.J);
   }
@@ -111,8 +121,31 @@ export class Follower {
     return this.unconfirmed > 0 ? IDLE_CONFIRM_MS : 1000;
   }
 
-  /** Carries out one entry or one order. */
+  /** Carries out one entry or one order. The watch on main sees since when. */
   step(): FollowStep {
+    if (this.isAbandoned) return "abandoned";
+    const { device } = this;
+    device.setFigure(at.DRIVE_CALL_SINCE_MS, this.settings.nowMs());
+    const step = this.work();
+    if (this.isAbandoned) return "abandoned";
+    device.setFigure(at.DRIVE_CALL_SINCE_MS, 0);
+    return step;
+  }
+
+  private get isAbandoned(): boolean {
+    return this.device.word(at.FOLLOW_EPOCH) !== this.epoch;
+  }
+
+  /** For how long the call that comes now may hang. */
+  private allow(times: number): void {
+    const limitMs = (this.settings.answerWithinMs ?? 0) * times;
+    if (limitMs !== this.allowedMs) this.device.setFigure(at.DRIVE_CALL_LIMIT_MS, limitMs);
+    this.allowedMs = limitMs;
+  }
+  private allowedMs = -1;
+
+  private work(): FollowStep {
+    this.allow(1);
     if (this.failure !== null) return "failed";
     const { device } = this;
     if (this.takesFromDisk && this.settings.draining !== true) this.promote();
@@ -191,6 +224,7 @@ export class Follower {
       const step = entry.blockBytes > 0 ? entry.blockBytes : entry.dataBytes;
       for (let done = 0; done < entry.dataBytes; done += step) {
         const outcome = this.drive.write(address + done, step);
+        if (this.isAbandoned) return "abandoned";
         if (outcome !== "good" && outcome !== "earlyWarning") return this.fail("write", outcome);
         this.position++;
       }
@@ -203,6 +237,7 @@ export class Follower {
       if (entry.count > 0 && !this.standAt(entry.position)) return "failed";
       if (entry.count > 0 || synchronize) {
         const outcome = this.drive.writeFilemarks(entry.count, !synchronize);
+        if (this.isAbandoned) return "abandoned";
         if (outcome !== "good" && outcome !== "earlyWarning") return this.fail("write filemarks", outcome);
       }
       this.position += entry.count;
@@ -221,7 +256,7 @@ export class Follower {
     return "worked";
   }
 
-  /** (5) "worked": the checkpoint lies here, or nothing is to be cut. `sequence`: of the entry at J; -1: ON_TAPE has it. */
+  /** (6) "worked": the checkpoint lies here, or nothing is to be cut. `sequence`: of the entry at J; -1: ON_TAPE has it. */
   private allowCut(position: number, sequence: number): FollowStep {
     const { device, J } = this;
     this.waitsForCheckpoint = false;
@@ -268,7 +303,9 @@ export class Follower {
   private standAt(position: number): boolean {
     if (this.position === position) return true;
     if (this.unconfirmed > 0 && this.synchronize() !== "worked") return false;
+    this.allow(MOVEMENT_TIMES);
     const outcome = this.drive.locate(position);
+    if (this.isAbandoned) return false;
     if (outcome !== "good") {
       this.fail("locate", outcome);
       return false;
@@ -309,6 +346,7 @@ export class Follower {
     this.bytesSinceConfirm = 0;
     if (!mustAll && this.positionUsable) {
       const outcome = this.drive.readPosition();
+      if (this.isAbandoned) return "abandoned";
       if (outcome !== "good") return this.fail("read position", outcome);
       const { position } = this.drive;
       if (position.valid && position.position === this.position) {
@@ -332,6 +370,7 @@ export class Follower {
 
   private synchronize(): FollowStep {
     const outcome = this.drive.writeFilemarks(0, false);
+    if (this.isAbandoned) return "abandoned";
     if (outcome !== "good" && outcome !== "earlyWarning") return this.fail("synchronise", outcome);
     this.confirmAll();
     return "worked";
@@ -364,12 +403,14 @@ export class Follower {
     if (before >= 0 && !this.standAt(before)) return "failed";
     const { blockBytes } = orders;
     if (drive.setBlockLength(blockBytes) !== "good") return this.fail("mode select", "error");
+    this.allow(orders.cdb[0] === ERASE_6 ? ERASE_TIMES : MOVEMENT_TIMES);
     const outcome = drive.executeRaw(
       orders.cdb,
       orders.dataBytes > 0 ? "in" : "none",
       device.shared.base + orders.dataAt,
       orders.dataBytes,
     );
+    if (this.isAbandoned) return "abandoned";
     if (this.isDriveFault(outcome)) return this.fail("order", outcome);
     const { reply } = drive;
     const status = reply.status;

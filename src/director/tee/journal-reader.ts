@@ -43,11 +43,15 @@ export class JournalReader {
   unreadableText = "";
   private windowJ = 0;
   private windowBytes = 0;
+  /** Given up, it writes no more to the window: it is another reader's by then. */
+  private readonly epoch: number;
 
   constructor(
     private readonly device: DeviceMemory,
     private readonly cache: CacheReadPort | null,
-  ) {}
+  ) {
+    this.epoch = device.word(at.FOLLOW_EPOCH);
+  }
 
   /** What was read ahead is no longer trusted. */
   forget(): void {
@@ -57,6 +61,7 @@ export class JournalReader {
   /** The entry at J, with its data where `withData`; "end": nothing was received from J on. */
   read(J: number, withData: boolean): ReadOutcome {
     if (J >= this.device.get(at.RECEIVED)) return "end";
+    if (this.device.word(at.FOLLOW_EPOCH) !== this.epoch) return this.unreadable("given up meanwhile");
     if (this.device.word(at.FOLLOWER) === at.FOLLOWER_RING)
       return this.parse(this.device.inRing(J), J, withData);
     const header = this.window(J, at.ENTRY_HEADER_BYTES);

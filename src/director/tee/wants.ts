@@ -23,17 +23,14 @@ export class Wants {
     if (device.ring.room() >= bytes) this.met = true;
   }
 
-  /** Room for a contiguous place: what is left of the ring's end before it is lost to a PAD. */
+  /** Room for a contiguous place: what must be left out before it is lost to a PAD. */
   place(bytes: number): void {
-    const { device } = this;
-    const left = device.ringBytes - (device.get(at.RESERVED) % device.ringBytes);
-    this.room(bytes > left ? left + bytes : bytes);
+    this.room(this.device.ring.placeBytes(bytes));
   }
 
   /** Room to fill the stripe up. */
   stripe(): void {
-    const stripeBytes = this.device.get(at.STRIPE_BYTES);
-    this.room(stripeBytes - (this.device.get(at.RECEIVED) % stripeBytes));
+    this.room(this.device.ring.stripePadBytes());
   }
 
   durable(J: number): void {

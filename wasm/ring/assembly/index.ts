@@ -6,12 +6,15 @@
  *  (3) A byte is handed out again only when every reader that still needs it has passed it (`room`).
  *  (4) RESERVED is raised before a byte of the place is touched, and lowered again if the drive's reader
  *      claimed those bytes meanwhile (`claim`): one of the two always sees the other.
+ *  (5) What the call of a hung drive may still read (HUNG_AT, HUNG_BYTES) is jumped by PADs, lap after lap: nothing but the
+ *      header of a PAD, or of the entry itself, is ever written there.
  *
  *  Offsets cross to the host as f64 (exact below 2^53); in memory they are i64, stored seq_cst after the data.
  */
 import { xxh3 } from "./xxh3";
 import {
   RING, RING_BYTES, STRIPE_BYTES, RESERVED, RECEIVED, CACHED, TAKEN, ON_TAPE, SEQUENCE, FOLLOWER, CACHE_STATE,
+  HUNG_AT, HUNG_BYTES,
   FOLLOWER_RING, FOLLOWER_DISK, CACHE_NONE, CACHE_LOST,
   ENTRY_HEADER_BYTES, ENTRY_ALIGN, ENTRY_MAGIC, ENTRY_MAGIC_AT, ENTRY_KIND_AT, ENTRY_FLAGS_AT, ENTRY_OFFSET_AT, ENTRY_SEQUENCE_AT,
   ENTRY_IMAGE_AT, ENTRY_POSITION_AT, ENTRY_DATA_BYTES_AT, ENTRY_COUNT_AT, ENTRY_BLOCK_BYTES_AT, ENTRY_FILE_NUMBER_AT, ENTRY_BYTES_AT,
@@ -57,13 +60,53 @@ export function room(): f64 {
   return (tail() + cursor(RING_BYTES) - cursor(RESERVED)) as f64;
 }
 
+/** Bytes between `from` and the next contiguous place of `size`: up to the ring's end, and past what a hung drive may read. */
+function padBefore(from: i64, size: i64): i64 {
+  const ringBytes = cursor(RING_BYTES);
+  const hung = cursor(HUNG_BYTES);
+  const pinned = cursor(HUNG_AT);
+  let pad: i64 = 0;
+  // A place is at most a quarter of the ring: one of end, pinned range and end again, and it fits.
+  for (let round = 0; round < 3; round++) {
+    const inRing = (from + pad) % ringBytes;
+    if (inRing + size > ringBytes) pad += ringBytes - inRing;
+    else if (hung > 0 && inRing < pinned + hung && inRing + size > pinned) pad += pinned + hung - inRing;
+    else break;
+  }
+  return pad;
+}
+
+/** Room that a place of `bytes` takes now, with what is left out before it. */
+export function placeBytes(bytes: f64): f64 {
+  return (padBefore(cursor(RESERVED), bytes as i64) as f64) + bytes;
+}
+
+/** Where a barrier fills up to: the stripe's end; what comes next begins there with a header, so never amidst what a hung
+ *  drive may read. */
+function stripeEnd(): i64 {
+  const received = cursor(RECEIVED);
+  const stripeBytes = cursor(STRIPE_BYTES);
+  const past = received % stripeBytes;
+  if (past == 0) return received;
+  const ringBytes = cursor(RING_BYTES);
+  const pinned = cursor(HUNG_AT);
+  const pinnedEnd = pinned + cursor(HUNG_BYTES);
+  let to = received - past + stripeBytes;
+  while (to % ringBytes > pinned && to % ringBytes < pinnedEnd) to += stripeBytes;
+  return to;
+}
+
+/** Room that the barrier's PAD takes now. */
+export function stripePadBytes(): f64 {
+  return (stripeEnd() - cursor(RECEIVED)) as f64;
+}
+
 /** Hands out a contiguous place of `bytes` (a multiple of 512); -1: no room now. */
 export function reserve(bytes: f64): f64 {
   const size = bytes as i64;
   const from = cursor(RESERVED);
   const ringBytes = cursor(RING_BYTES);
-  const inRing = from % ringBytes;
-  const pad = inRing + size > ringBytes ? ringBytes - inRing : 0;
+  const pad = padBefore(from, size);
   if (tail() + ringBytes < from + pad + size) return -1;
   atomic.store<i64>(RESERVED as usize, from + pad + size);
   if (tail() + ringBytes < from + pad + size) {
@@ -135,10 +178,8 @@ function padBetween(from: i64, to: i64, image: i64, position: i64, nowMs: f64): 
  *  and unpublished. Returns RECEIVED, or -1 where there is no room now. */
 export function padToStripe(image: f64, position: f64, nowMs: f64): f64 {
   const received = cursor(RECEIVED);
-  const stripeBytes = cursor(STRIPE_BYTES);
-  const past = received % stripeBytes;
-  if (past == 0) return received as f64;
-  const to = received - past + stripeBytes;
+  const to = stripeEnd();
+  if (to == received) return received as f64;
   if (tail() + cursor(RING_BYTES) < to) return -1;
   atomic.store<i64>(RESERVED as usize, to);
   if (tail() + cursor(RING_BYTES) < to) {
