@@ -28,6 +28,9 @@ export const mediumRemovalPrevented: Sense = { key: KEY_ILLEGAL_REQUEST, asc: 0x
 export const savingNotSupported: Sense = { key: KEY_ILLEGAL_REQUEST, asc: 0x39, ascq: 0x00 };
 export const parameterListLengthError: Sense = { key: KEY_ILLEGAL_REQUEST, asc: 0x1a, ascq: 0x00 };
 export const logicalUnitNotSupported: Sense = { key: KEY_ILLEGAL_REQUEST, asc: 0x25, ascq: 0x00 };
+/** RELEASE with another type than the reservation has. */
+export const invalidRelease: Sense = { key: KEY_ILLEGAL_REQUEST, asc: 0x26, ascq: 0x04 };
+export const insufficientRegistrationResources: Sense = { key: KEY_ILLEGAL_REQUEST, asc: 0x55, ascq: 0x04 };
 export const internalTargetFailure: Sense = { key: KEY_HARDWARE_ERROR, asc: 0x44, ascq: 0x00 };
 
 export const invalidOpcode: Sense = {
@@ -67,6 +70,9 @@ export const deviceResetAttention = unitAttention(0x29, 0x03);
 export const mediumChangedAttention = unitAttention(0x28, 0x00);
 export const importExportAttention = unitAttention(0x28, 0x01);
 export const modeParametersChangedAttention = unitAttention(0x2a, 0x01);
+export const reservationsPreemptedAttention = unitAttention(0x2a, 0x03);
+export const reservationsReleasedAttention = unitAttention(0x2a, 0x04);
+export const registrationsPreemptedAttention = unitAttention(0x2a, 0x05);
 
 // --- changer (SMC-3) ---
 export const invalidElementAddress: Sense = { key: KEY_ILLEGAL_REQUEST, asc: 0x21, ascq: 0x01 };

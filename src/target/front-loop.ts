@@ -368,6 +368,14 @@ export class Target implements SessionHost, ReceiverHost {
     for (const session of this.#sessions()) session.abortTasks(lun);
   }
 
+  /** PREEMPT AND ABORT: what this initiator port has open on a LUN ends without an answer. The one way by which a unit has other
+   *  tasks of its own aborted from within a call; it must be done with its own state. */
+  abortTasksOf(initiatorPort: string, lun: number): void {
+    for (const session of this.#sessions()) {
+      if (session.nexus.initiatorPort === initiatorPort) session.abortTasks(lun);
+    }
+  }
+
   endAllSessions(): void {
     for (const connection of this.#connections) connection.ending = true;
   }

@@ -19,6 +19,7 @@ const STOP_GRACE_MS = 2000;
 export function runFrontWorker(start: FrontStart, tell: (notice: WorkerNotice) => void): void {
   const mailbox = new MailboxReceiver(start.mailbox);
   const units = new Map<number, LogicalUnit>();
+  let target: Target;
   const luns = () => [...units.keys()];
   const drives: FrontDrive[] = start.devices.map((spec) => {
     const device = DeviceMemory.view(spec.memory);
@@ -29,14 +30,20 @@ export function runFrontWorker(start: FrontStart, tell: (notice: WorkerNotice) =
       port: tee,
       luns,
       blockBytesMax: spec.maxBlockBytes,
+      abortTasksOf: (initiatorPort) => target.abortTasksOf(initiatorPort, spec.lun),
     });
     units.set(spec.lun, unit);
     return { elementAddress: spec.elementAddress, device, tee };
   });
   const changer = new ChangerDesk(drives, tell);
-  units.set(0, new SmcUnit({ identity: defaultChangerIdentity(start.changer.serial), port: changer, luns }));
+  const library = new SmcUnit({
+    identity: defaultChangerIdentity(start.changer.serial),
+    port: changer,
+    luns,
+    abortTasksOf: (initiatorPort) => target.abortTasksOf(initiatorPort, 0),
+  });
+  units.set(0, library);
 
-  let target: Target;
   try {
     target = new Target({
       iqn: start.iscsi.targetName,

@@ -1,7 +1,7 @@
 /** @module What a unit's commands look like: one row a command, with its CDB usage map (SPC-5 REPORT SUPPORTED OPERATION CODES: a one where the
  *  device server looks at the bit). The map serves three ends: a bit outside it is answered with its field pointer,
  *  REPORT SUPPORTED OPERATION CODES shows it, and an opcode without a row is invalid. */
-import { MAINTENANCE_IN } from "../opcodes.ts";
+import type { Access } from "./persistent.ts";
 
 export interface Command {
   readonly opcode: number;
@@ -11,6 +11,8 @@ export interface Command {
   readonly usage: readonly number[];
   /** SPC-2 §5.5.1: carried out although another nexus holds the reservation. */
   readonly despiteReservation?: true;
+  /** What a persistent reservation has to do with it (SPC-5 §5.14.1, SSC-5, SMC-3); default: "write". */
+  readonly access?: Access;
   /** SAM-5 §5.14: carried out although a unit attention is pending. */
   readonly despiteAttention?: true;
 }
@@ -19,6 +21,13 @@ export interface Command {
 export function row(usage: string, flags: Omit<Command, "opcode" | "usage"> = {}): Command {
   const bytes = usage.split(" ").map((pair) => Number.parseInt(pair, 16));
   return { opcode: bytes[0]!, usage: bytes, ...flags };
+}
+
+/** Rows that differ by their service action alone; they judge reservations for themselves. */
+function actions(usage: string, serviceActions: readonly number[]): Command[] {
+  return serviceActions.map((serviceAction) =>
+    row(usage, { serviceAction, despiteReservation: true, access: "any" }),
+  );
 }
 
 export class CommandTable {
@@ -32,9 +41,11 @@ export class CommandTable {
     }
   }
 
-  /** The row of a CDB; of a MAINTENANCE IN any row (its service action is checked by `misused`). */
+  /** The row of a CDB; where its service action is unknown, any row of its opcode (`misused` finds that out). */
   of(cdb: Uint8Array): Command | undefined {
-    return this.byOpcode[cdb[0]!];
+    const first = this.byOpcode[cdb[0]!];
+    if (first?.serviceAction === undefined) return first;
+    return this.find(first.opcode, cdb[1]! & 0x1f) ?? first;
   }
 
   find(opcode: number, serviceAction: number | null): Command | undefined {
@@ -55,47 +66,59 @@ export function misused(cdb: Uint8Array, command: Command): number {
     const wrong = cdb[byte]! & ~mask;
     if (wrong !== 0) return byte * 8 + (31 - Math.clz32(wrong));
   }
-  if (command.opcode === MAINTENANCE_IN && (cdb[1]! & 0x1f) !== command.serviceAction) return 8 + 4;
+  if (command.serviceAction !== undefined && (cdb[1]! & 0x1f) !== command.serviceAction) return 8 + 4;
   return -1;
 }
 
 /** Rows that tapes and changers share. */
 export const primaryCommands: readonly Command[] = [
-  row("00 00 00 00 00 04"), // TEST UNIT READY
-  row("03 00 00 00 FF 04", { despiteReservation: true, despiteAttention: true }), // REQUEST SENSE
-  row("12 01 FF FF FF 04", { despiteReservation: true, despiteAttention: true }), // INQUIRY
+  row("00 00 00 00 00 04", { access: "any" }), // TEST UNIT READY
+  row("03 00 00 00 FF 04", { despiteReservation: true, despiteAttention: true, access: "any" }), // REQUEST SENSE
+  row("12 01 FF FF FF 04", { despiteReservation: true, despiteAttention: true, access: "any" }), // INQUIRY
   row("15 11 00 00 FF 04"), // MODE SELECT(6)
-  row("16 00 00 00 00 04"), // RESERVE(6)
-  row("17 00 00 00 00 04", { despiteReservation: true }), // RELEASE(6)
-  row("1A 08 FF FF FF 04"), // MODE SENSE(6)
+  row("16 00 00 00 00 04", { access: "any" }), // RESERVE(6)
+  row("17 00 00 00 00 04", { despiteReservation: true, access: "any" }), // RELEASE(6)
+  row("1A 08 FF FF FF 04", { access: "read" }), // MODE SENSE(6)
   row("1E 00 00 00 03 04"), // PREVENT ALLOW MEDIUM REMOVAL
   row("4C 03 FF FF 00 00 00 FF FF 04"), // LOG SELECT
-  row("4D 01 FF FF 00 FF FF FF FF 04"), // LOG SENSE
+  row("4D 01 FF FF 00 FF FF FF FF 04", { access: "any" }), // LOG SENSE
   row("55 11 00 00 00 00 00 FF FF 04"), // MODE SELECT(10)
-  row("56 00 00 00 00 00 00 00 00 04"), // RESERVE(10)
-  row("57 00 00 00 00 00 00 00 00 04", { despiteReservation: true }), // RELEASE(10)
-  row("5A 18 FF FF 00 00 00 FF FF 04"), // MODE SENSE(10)
-  row("A0 00 FF 00 00 00 FF FF FF FF 00 04", { despiteReservation: true, despiteAttention: true }), // REPORT LUNS
-  row("A3 1F 07 FF FF FF FF FF FF FF 00 04", { serviceAction: 0x0c, despiteReservation: true }), // REPORT SUPPORTED OPERATION CODES
+  row("56 00 00 00 00 00 00 00 00 04", { access: "any" }), // RESERVE(10)
+  row("57 00 00 00 00 00 00 00 00 04", { despiteReservation: true, access: "any" }), // RELEASE(10)
+  row("5A 18 FF FF 00 00 00 FF FF 04", { access: "read" }), // MODE SENSE(10)
+  // PERSISTENT RESERVE IN: READ KEYS, READ RESERVATION, REPORT CAPABILITIES, READ FULL STATUS
+  ...actions("5E 1F 00 00 00 00 00 FF FF 04", [0, 1, 2, 3]),
+  // PERSISTENT RESERVE OUT: REGISTER, RESERVE, RELEASE, CLEAR, PREEMPT, PREEMPT AND ABORT, REGISTER AND IGNORE EXISTING KEY
+  ...actions("5F 1F FF 00 00 FF FF FF FF 04", [0, 1, 2, 3, 4, 5, 6]),
+  row("A0 00 FF 00 00 00 FF FF FF FF 00 04", {
+    despiteReservation: true,
+    despiteAttention: true,
+    access: "any",
+  }), // REPORT LUNS
+  row("A3 1F 07 FF FF FF FF FF FF FF 00 04", {
+    serviceAction: 0x0c,
+    despiteReservation: true,
+    access: "any",
+  }), // REPORT SUPPORTED OPERATION CODES
 ];
 
 export const tapeCommands = new CommandTable([
   ...primaryCommands,
-  row("01 01 00 00 00 04"), // REWIND
-  row("05 00 00 00 00 04", { despiteReservation: true }), // READ BLOCK LIMITS
-  row("08 03 FF FF FF 04"), // READ(6)
+  row("01 01 00 00 00 04", { access: "read" }), // REWIND
+  row("05 00 00 00 00 04", { despiteReservation: true, access: "any" }), // READ BLOCK LIMITS
+  row("08 03 FF FF FF 04", { access: "read" }), // READ(6)
   row("0A 01 FF FF FF 04"), // WRITE(6)
   row("10 01 FF FF FF 04"), // WRITE FILEMARKS(6)
-  row("11 0F FF FF FF 04"), // SPACE(6)
-  row("13 07 FF FF FF 04"), // VERIFY(6)
+  row("11 0F FF FF FF 04", { access: "read" }), // SPACE(6)
+  row("13 07 FF FF FF 04", { access: "read" }), // VERIFY(6)
   row("19 03 00 00 00 04"), // ERASE(6)
   row("1B 01 00 00 0F 04"), // LOAD UNLOAD
-  row("2B 07 00 FF FF FF FF 00 FF 04"), // LOCATE(10)
-  row("34 1F 00 00 00 00 00 FF FF 04"), // READ POSITION
-  row("44 03 00 00 00 00 00 FF FF 04", { despiteReservation: true }), // REPORT DENSITY SUPPORT
-  row("8C 1F 00 00 00 FF 00 FF FF FF FF FF FF FF 01 04"), // READ ATTRIBUTE
-  row("91 0F 00 00 FF FF FF FF FF FF FF FF 00 00 00 04"), // SPACE(16)
-  row("92 3B 01 FF FF FF FF FF FF FF FF FF 00 00 00 04"), // LOCATE(16)
+  row("2B 07 00 FF FF FF FF 00 FF 04", { access: "read" }), // LOCATE(10)
+  row("34 1F 00 00 00 00 00 FF FF 04", { access: "read" }), // READ POSITION
+  row("44 03 00 00 00 00 00 FF FF 04", { despiteReservation: true, access: "any" }), // REPORT DENSITY SUPPORT
+  row("8C 1F 00 00 00 FF 00 FF FF FF FF FF FF FF 01 04", { access: "read" }), // READ ATTRIBUTE
+  row("91 0F 00 00 FF FF FF FF FF FF FF FF 00 00 00 04", { access: "read" }), // SPACE(16)
+  row("92 3B 01 FF FF FF FF FF FF FF FF FF 00 00 00 04", { access: "read" }), // LOCATE(16)
 ]);
 
 export const changerCommands = new CommandTable([
@@ -105,5 +128,5 @@ export const changerCommands = new CommandTable([
   row("37 03 FF FF 00 00 FF FF 00 04"), // INITIALIZE ELEMENT STATUS WITH RANGE
   row("A5 00 FF FF FF FF FF FF 00 00 00 04"), // MOVE MEDIUM
   row("A6 00 FF FF FF FF FF FF FF FF 00 04"), // EXCHANGE MEDIUM
-  row("B8 1F FF FF FF FF 07 FF FF FF 00 04", { despiteReservation: true }), // READ ELEMENT STATUS
+  row("B8 1F FF FF FF FF 07 FF FF FF 00 04", { despiteReservation: true, access: "any" }), // READ ELEMENT STATUS
 ]);

@@ -55,6 +55,7 @@ function allocationBytes(cdb: Uint8Array, isTape: boolean): number {
     case 0x4d:
     case 0x5a:
     case 0x44:
+    case 0x5e:
       return field16(7);
     case 0xa0:
     case 0xa3:

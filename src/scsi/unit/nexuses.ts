@@ -64,6 +64,15 @@ export class Nexuses {
     for (const attentions of this.inherited.values()) queue(attentions, sense);
   }
 
+  /** Queues an attention for one initiator port; one that is away hears of its nexus' loss instead. */
+  attentionOf(port: string, sense: Sense): void {
+    for (const { nexus, attentions } of this.states.values()) {
+      if (nexus.initiatorPort === port) queue(attentions, sense);
+    }
+    const waiting = this.inherited.get(port);
+    if (waiting !== undefined) queue(waiting, sense);
+  }
+
   /** A reset: nothing pending but this; reservation and prevention are gone. */
   reset(sense: Sense): void {
     this.reservedBy = null;

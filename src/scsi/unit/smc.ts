@@ -18,12 +18,11 @@ import {
 } from "./element-status.ts";
 import type { LogPage } from "./log.ts";
 import type { ModeHeader, ModePage } from "./mode.ts";
-import type { NexusesState } from "./nexuses.ts";
 import type { ChangerPort, Element } from "./ports.ts";
-import { type ModePagesState, type SpcOptions, SpcUnit } from "./spc.ts";
+import { type ModePagesState, type SpcOptions, type SpcState, SpcUnit } from "./spc.ts";
 import { STATUS_GOOD, type Task } from "./task.ts";
 
-export interface SmcState extends NexusesState {
+export interface SmcState extends SpcState {
   readonly version: 1;
   readonly modePages: ModePagesState;
 }
@@ -56,7 +55,12 @@ export class SmcUnit extends SpcUnit {
   }
 
   exportState(): SmcState {
-    return { version: 1, modePages: this.exportModePages(), ...this.nexuses.export() };
+    return {
+      version: 1,
+      modePages: this.exportModePages(),
+      persistent: this.persistent.export(),
+      ...this.nexuses.export(),
+    };
   }
 
   /** Somebody opened a mail slot: 28h/01h for every nexus. */

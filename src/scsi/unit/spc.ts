@@ -24,6 +24,7 @@ import {
   selectPages,
 } from "./mode.ts";
 import { Nexuses, type NexusesState } from "./nexuses.ts";
+import { OUT_LIST_BYTES, Persistent, type PersistentState } from "./persistent.ts";
 import type { LogicalUnit } from "./ports.ts";
 import { encodeReportLuns } from "./report-luns.ts";
 import { encodeSupportedCommands } from "./supported-commands.ts";
@@ -34,6 +35,15 @@ export interface SpcOptions {
   readonly luns?: () => readonly number[];
   /** Each nexus gets 29h/00h with its first command (default). A drive behind the tee may do without. */
   readonly announcesPowerOn?: boolean;
+  /** PREEMPT AND ABORT: ends what this initiator port has open at the unit, without an answer. Called within `dataOutComplete` of
+   *  the PERSISTENT RESERVE OUT, of whose task the port holds nothing. */
+  readonly abortTasksOf?: (initiatorPort: string) => void;
+}
+
+/** What every unit's state has. */
+export interface SpcState extends NexusesState {
+  /** Missing: nobody has registered (or an older version wrote it). */
+  readonly persistent?: PersistentState;
 }
 
 /** The mode pages' current values, hex by page code, as they travel in a handover. */
@@ -41,6 +51,8 @@ export type ModePagesState = Readonly<Record<string, string>>;
 
 export abstract class SpcUnit implements LogicalUnit {
   protected readonly nexuses: Nexuses;
+  protected readonly persistent: Persistent;
+  private readonly abortTasksOf: (initiatorPort: string) => void;
   private readonly luns: () => readonly number[];
 
   protected constructor(
@@ -48,8 +60,10 @@ export abstract class SpcUnit implements LogicalUnit {
     readonly identity: UnitIdentity,
     private readonly commands: CommandTable,
     options: SpcOptions,
-    state: NexusesState | undefined,
+    state: SpcState | undefined,
   ) {
+    this.persistent = new Persistent(state?.persistent);
+    this.abortTasksOf = options.abortTasksOf ?? (() => {});
     this.nexuses = new Nexuses(options.announcesPowerOn ?? true, state);
     this.luns = options.luns ?? (() => [0]);
   }
@@ -100,8 +114,9 @@ export abstract class SpcUnit implements LogicalUnit {
       task.completeWithSense(attentions.shift()!);
       return false;
     }
-    if (this.nexuses.conflicts(task.nexus) && command.despiteReservation !== true) {
-      // Allowing removal never conflicts, preventing it does (SPC-2 §5.5.1).
+    const reserved = this.nexuses.conflicts(task.nexus) && command.despiteReservation !== true;
+    if (reserved || this.persistent.conflicts(task.nexus.initiatorPort, command.access ?? "write")) {
+      // Allowing removal never conflicts, preventing it does (SPC-2 §5.5.1, SPC-5 §5.14.1).
       if (command.opcode !== op.PREVENT_ALLOW || (task.cdb[4]! & 3) !== 0) {
         task.complete(STATUS_RESERVATION_CONFLICT);
         return false;
@@ -135,14 +150,20 @@ export abstract class SpcUnit implements LogicalUnit {
         return this.logSelect(task);
       case op.RESERVE_6:
       case op.RESERVE_10:
+        // CRH is 0: where somebody has registered, the old way is closed (SPC-3 §5.6.3).
+        if (this.persistent.registered) return task.complete(STATUS_RESERVATION_CONFLICT);
         this.nexuses.reservedBy = task.nexus.initiatorPort;
         return task.complete(STATUS_GOOD);
       case op.RELEASE_6:
       case op.RELEASE_10:
+        if (this.persistent.registered) return task.complete(STATUS_RESERVATION_CONFLICT);
         if (this.nexuses.reservedBy === task.nexus.initiatorPort) this.nexuses.reservedBy = null;
         return task.complete(STATUS_GOOD);
       case op.PREVENT_ALLOW:
         return this.preventAllow(task);
+      case op.PERSISTENT_RESERVE_IN:
+      case op.PERSISTENT_RESERVE_OUT:
+        return this.persistentReserve(task);
       case op.MAINTENANCE_IN:
         return this.supportedCommands(task);
       default:
@@ -156,6 +177,7 @@ export abstract class SpcUnit implements LogicalUnit {
     if (opcode === op.MODE_SELECT_6 || opcode === op.MODE_SELECT_10) {
       return this.modeSelect(task, opcode === op.MODE_SELECT_10);
     }
+    if (opcode === op.PERSISTENT_RESERVE_OUT) return this.persistentReserveOut(task);
     task.complete(STATUS_GOOD);
   }
 
@@ -173,6 +195,7 @@ export abstract class SpcUnit implements LogicalUnit {
           ? senses.busResetAttention
           : senses.powerOnAttention,
     );
+    if (cause === "powerOn") this.persistent.clear();
     this.resetModes();
     this.applyRemovalPrevented(false);
   }
@@ -226,6 +249,30 @@ export abstract class SpcUnit implements LogicalUnit {
     const bytes = encodeSupportedCommands(this.commands, task.cdb, task.parameters);
     if (bytes < 0) return task.completeWithSense(senses.invalidFieldInCdb(-bytes));
     this.reply(task, bytes, u32(task.cdb, 6));
+  }
+
+  /** While the unit is reserved the old way, by whomever, neither of the two commands is carried out (SPC-3 §5.6.3). */
+  private persistentReserve(task: Task) {
+    const { cdb, parameters } = task;
+    if (this.nexuses.reservedBy !== null) return task.complete(STATUS_RESERVATION_CONFLICT);
+    if (cdb[0] === op.PERSISTENT_RESERVE_IN) {
+      return this.reply(task, this.persistent.in(cdb[1]! & 0x1f, parameters), u16(cdb, 7));
+    }
+    if (u32(cdb, 5) !== OUT_LIST_BYTES) return task.completeWithSense(senses.parameterListLengthError);
+    task.outBytes = OUT_LIST_BYTES;
+    task.place(task.parametersAddress);
+  }
+
+  private persistentReserveOut(task: Task) {
+    const { cdb, nexus, parameters } = task;
+    if (this.nexuses.reservedBy !== null) return task.complete(STATUS_RESERVATION_CONFLICT);
+    const list = parameters.subarray(0, Math.min(task.outReceived, task.outBytes));
+    const outcome = this.persistent.out(nexus.initiatorPort, cdb[1]! & 0x1f, cdb[2]!, list);
+    if (outcome.kind === "conflict") return task.complete(STATUS_RESERVATION_CONFLICT);
+    if (outcome.kind === "refused") return task.completeWithSense(outcome.sense);
+    for (const port of outcome.aborted) this.abortTasksOf(port);
+    for (const [port, sense] of outcome.attentions) this.nexuses.attentionOf(port, sense);
+    task.complete(STATUS_GOOD);
   }
 
   private preventAllow(task: Task) {

@@ -16,9 +16,8 @@ import { tapeCommands } from "./commands.ts";
 import { encodeDensitySupport } from "./density.ts";
 import type { LogPage } from "./log.ts";
 import type { ModeChange, ModeHeader, ModePage, PageControl } from "./mode.ts";
-import type { NexusesState } from "./nexuses.ts";
 import type { TapePort } from "./ports.ts";
-import { type ModePagesState, type SpcOptions, SpcUnit } from "./spc.ts";
+import { type ModePagesState, type SpcOptions, type SpcState, SpcUnit } from "./spc.ts";
 import { tapeLogPages } from "./tape-logs.ts";
 import { BLOCK_BYTES_MAX, TapeModes } from "./tape-modes.ts";
 import { READ_POSITION_EXTENDED, READ_POSITION_LONG, READ_POSITION_SHORT } from "./tape-position.ts";
@@ -27,7 +26,7 @@ import { STATUS_GOOD, STATUS_RESERVATION_CONFLICT, type Task } from "./task.ts";
 export { BLOCK_BYTES_MAX } from "./tape-modes.ts";
 
 /** What travels in a handover (RED-24): plain data, through JSON and back. */
-export interface SscState extends NexusesState {
+export interface SscState extends SpcState {
   readonly version: 1;
   /** Block length of the mode parameters; 0: variable. */
   readonly blockBytes: number;
@@ -83,6 +82,7 @@ export class SscUnit extends SpcUnit {
       blockBytes: this.modes.blockBytes,
       bufferedMode: this.modes.bufferedMode,
       modePages: this.exportModePages(),
+      persistent: this.persistent.export(),
       ...this.nexuses.export(),
     };
   }
@@ -119,7 +119,12 @@ export class SscUnit extends SpcUnit {
     const { cdb, tape } = task;
     const { attentions } = this.nexuses.of(task.nexus);
     if (attentions.length !== 0) return task.completeWithSense(attentions.shift()!);
-    if (this.nexuses.conflicts(task.nexus)) return task.complete(STATUS_RESERVATION_CONFLICT);
+    const { nexus } = task;
+    if (
+      this.nexuses.conflicts(nexus) ||
+      this.persistent.conflicts(nexus.initiatorPort, isWrite ? "write" : "read")
+    )
+      return task.complete(STATUS_RESERVATION_CONFLICT);
     const flags = cdb[1]!;
     if ((flags & (isWrite ? 0x1e : 0x1c)) !== 0 || (cdb[5]! & 0x04) !== 0) {
       return task.completeWithSense(senses.invalidFieldInCdb((cdb[5]! & 0x04) !== 0 ? 5 : 1));

@@ -114,7 +114,7 @@ test("SPC-5 REPORT SUPPORTED OPERATION CODES: what is listed is known, what is n
   const all = host.run([0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 0x10, 0]).data;
   const listed = new Set<number>();
   for (let at = 4; at < all.length; at += 8) listed.add(all[at]!);
-  expect(listed.size).toBe(31);
+  expect(listed.size).toBe(33);
   for (let opcode = 0; opcode < 256; opcode++) {
     const { sense } = host.run([opcode]);
     expect(sense?.asc === 0x20).toBe(!listed.has(opcode));
