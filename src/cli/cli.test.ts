@@ -63,7 +63,12 @@ function bench(
       asked.serve.push(request);
       return outcome;
     },
-    cartridges: { list: () => [], read: () => [], ...cartridges },
+    cartridges: {
+      list: () => [],
+      read: () => [],
+      change: async () => ({ kind: "failed", text: "no library" }),
+      ...cartridges,
+    },
     doctor: async () => report,
     demo: async (request) => {
       asked.demo.push(request);

@@ -81,12 +81,31 @@ export type CartridgeRecord =
 
 export type CartridgeFault = { readonly kind: "fault"; readonly text: string };
 
+export interface CartridgeChange {
+  readonly configFile: string | null;
+  readonly stateDirectory: string | null;
+  readonly action: "add" | "export" | "import";
+  /** null: the next one (add only). */
+  readonly barcode: string | null;
+  /** null: as the settings say. */
+  readonly megabytes: number | null;
+}
+
+export type CartridgeChangeOutcome =
+  | { readonly kind: "done"; readonly text: string }
+  | { readonly kind: "failed"; readonly text: string }
+  | { readonly kind: "misconfigured"; readonly lines: readonly string[] }
+  /** A server has the library, or there is none here; `url`: where the settings say that a server's API is. */
+  | { readonly kind: "elsewhere"; readonly why: string; readonly url: string | null };
+
 /** Reads cartridge files of the documented format, without a server. */
 export interface CartridgePort {
   /** All cartridges of a file or of a directory. */
   list(path: string): readonly (CartridgeFacts | CartridgeFault)[];
   /** The records in order; a fault ends it. `data` is valid until the next step. */
   read(path: string): Iterable<CartridgeRecord | CartridgeFault>;
+  /** Changes the stock of a library that no server has. */
+  change(change: CartridgeChange): Promise<CartridgeChangeOutcome>;
 }
 
 export interface DoctorRequest {

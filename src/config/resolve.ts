@@ -105,6 +105,7 @@ export function resolveLibrary(
     driveCount: given.drives ?? DEFAULTS.driveCount,
     spareCount: given.spares ?? DEFAULTS.spareCount,
     slotCount,
+    mailSlotCount: given.mailSlots ?? DEFAULTS.mailSlotCount,
     barcodes: given.barcodes === undefined ? defaultBarcodes(slotCount) : barcodes,
     spareCartridgeCount,
     capacityBytes:

@@ -68,6 +68,7 @@ export const libraryFileSchema = z.strictObject({
   drives: z.int().min(1).max(64).optional().describe("how many drives the server sees, 1 to 64"),
   spares: z.int().min(0).max(64).optional().describe("how many spare drives, 0 to 64"),
   slots: z.int().min(1).max(1000).optional().describe("how many slots, 1 to 1000"),
+  mailSlots: z.int().min(0).max(64).optional().describe("how many import/export elements, 0 to 64"),
   spareCartridges: z
     .int()
     .min(0)

@@ -50,6 +50,8 @@ export interface LibrarySettings {
   readonly driveCount: number;
   readonly spareCount: number;
   readonly slotCount: number;
+  /** Import/export elements, where cartridges come in and go out. */
+  readonly mailSlotCount: number;
   /** One a slot from the first on; slots beyond the list are empty. */
   readonly barcodes: readonly Barcode[];
   /** So many of them, the last, are kept for those that fail; the server does not see them. */
@@ -107,6 +109,7 @@ export const DEFAULTS = {
   driveCount: 2,
   spareCount: 1,
   slotCount: 8,
+  mailSlotCount: 0,
   spareCartridgeCount: 0,
   driveAnswerMs: 60_000,
   capacityBytes: 12 * 1024 * MIB,

@@ -39,6 +39,9 @@ beforeEach(() => {
       orders.push(`replace ${device} ${member}`);
       return { kind: "done", text: "being rebuilt" };
     },
+    addCartridge: ({ barcode }) => ({ kind: "done", text: `${barcode ?? "UND009L8"} is new` }),
+    exportCartridge: (barcode) => ({ kind: "notFound", text: `there is no cartridge ${barcode}` }),
+    importCartridge: (barcode) => ({ kind: "done", text: `${barcode} is back` }),
     operatorRetry(order) {
       orders.push(JSON.stringify(order));
       return { kind: "done", text: "it goes on" };
@@ -63,7 +66,11 @@ function cli(token: string | undefined = TOKEN) {
   const made = createCli({
     version: "0.1.0",
     startServer: async () => ({ kind: "refused", text: "not here" }),
-    cartridges: { list: () => [], read: () => [] },
+    cartridges: {
+      list: () => [],
+      read: () => [],
+      change: async () => ({ kind: "failed", text: "no library" }),
+    },
     doctor: async () => ({ worst: "good", findings: [] }),
     demo: async () => 0,
     console: {

@@ -1,10 +1,12 @@
-/** @module `understudy cartridge list|read`: cartridge files by themselves, without a server. */
+/** @module `understudy cartridge list|read`: cartridge files by themselves, without a server. The rest of `cartridge` is in
+ *  cartridge-stock.ts. */
 import { createHash } from "node:crypto";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { formatBytes, formatCount } from "../../base/units.ts";
 import { CommandFailure, EXIT } from "../exit.ts";
 import type { CliPorts } from "../ports.ts";
 import { table } from "../table.ts";
+import { addStockCommands } from "./cartridge-stock.ts";
 
 interface ReadOptions {
   file?: number;
@@ -20,7 +22,10 @@ function fileArgument(text: string): number {
 }
 
 export function addCartridge(program: Command, ports: CliPorts, finish: (exitCode: number) => void): void {
-  const cartridge = program.command("cartridge").description("look into cartridge files, without a server");
+  const cartridge = program
+    .command("cartridge")
+    .description("look into cartridge files; add and take out cartridges");
+  addStockCommands(cartridge, ports, finish);
   cartridge
     .command("list")
     .description("what a cartridge file, or each one of a directory, holds")
