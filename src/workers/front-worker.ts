@@ -64,6 +64,7 @@ export function runFrontWorker(start: FrontStart, tell: (notice: WorkerNotice) =
     switch (order.kind) {
       case "elements":
         changer.setElements(order.elements);
+        if (order.accessed === true) library.importExportAccessed();
         return null;
       case "moved":
         changer.moved(order.moveId, order.sense);
