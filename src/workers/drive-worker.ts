@@ -5,19 +5,16 @@ import { MailboxReceiver } from "../base/mailbox.ts";
 import { planGeometry } from "../cache/geometry.ts";
 import { CacheReader } from "../cache/reader.ts";
 import { driveClock } from "../device/file/clock.ts";
-import { describeFaultRule, parseFaultRule } from "../device/file/faults.ts";
-import { FileTransport } from "../device/file/file-transport.ts";
 import { bunHash64 } from "../device/file/hash.ts";
 import { TapeDrive } from "../device/tape-drive.ts";
 import { alignToJournal } from "../director/tee/align.ts";
 import { DeviceMemory } from "../director/tee/device-memory.ts";
 import { Follower, setOnTape } from "../director/tee/follower.ts";
 import { JournalReader, MEDIUM_AT, MEDIUM_BYTES } from "../director/tee/journal-reader.ts";
+import { type DriveEnd, FileEnd, IscsiEnd } from "./drive-end.ts";
 import type { CacheSpec, DriveOrder, DriveStart, Order, WorkerNotice } from "./protocol.ts";
 import { EventSleeper } from "./sleep.ts";
 
-/** Of its buffer a paced drive fills so much before its tape starts. */
-const START_PART = 0.25;
 const CONFIRM_EVERY_BYTES = 32 * 1024 * 1024;
 
 const SERVED_WHILE_HUNG: ReadonlySet<DriveOrder["kind"]> = new Set(["eject", "arm", "clearFaults", "faults"]);
@@ -31,7 +28,7 @@ class DriveWorker {
   private readonly sleeper: EventSleeper;
   private readonly devices: readonly DeviceMemory[];
   private readonly caches: (CacheReader | null)[];
-  private readonly transport: FileTransport;
+  private readonly end: DriveEnd;
   private readonly drive: TapeDrive;
   /** Orders that came while the drive hung. */
   private readonly deferred: Order<DriveOrder>[] = [];
@@ -49,19 +46,15 @@ class DriveWorker {
     this.devices = start.devices.map(({ memory }) => DeviceMemory.view(memory));
     this.caches = start.devices.map(() => null);
     const { transport } = start;
-    this.transport = new FileTransport({
-      identity: { vendor: "UNDRSTDY", product: "FILE-DRIVE", revision: "0001", serial: transport.serial },
-      clock: driveClock,
-      paceBytesPerSecond: transport.paceBytesPerSecond,
-      ...(transport.paceBytesPerSecond > 0
-        ? { bufferBytes: transport.bufferBytes, startBytes: transport.bufferBytes * START_PART }
-        : {}),
-      latencies: transport.latencies,
-      hash64: (address, bytes, into, offset) => this.hash(address, bytes, into, offset),
-      whileHung: () => this.serveWhileHung(),
-    });
-    for (const text of transport.faults) this.arm(text);
-    this.drive = new TapeDrive(this.transport);
+    this.end =
+      transport.kind === "iscsi"
+        ? new IscsiEnd(transport)
+        : new FileEnd(
+            transport,
+            (address, bytes, into, offset) => this.hash(address, bytes, into, offset),
+            () => this.serveWhileHung(),
+          );
+    this.drive = new TapeDrive(this.end.transport);
   }
 
   run(): never {
@@ -95,6 +88,7 @@ class DriveWorker {
     if (follower === null || device === null) {
       this.sleeper.sleep(1000);
       this.mailbox.clearSignal();
+      this.end.whenIdle();
       return;
     }
     // A slow drive takes seconds for some entries: orders do not wait for them.
@@ -118,7 +112,7 @@ class DriveWorker {
         return;
       }
       if (step === "idle") {
-        device.setFigure(at.DRIVE_IDLE_MS, this.transport.medium.buffer.idleWhileWaitingMs);
+        device.setFigure(at.DRIVE_IDLE_MS, this.end.idleMs);
         device.set(at.DRIVE_WAITS_FOR, follower.waitsFor);
         device.setWord(at.DRIVE_SLEEPS, 1);
         const more = device.get(at.RECEIVED) > follower.waitsFor && !follower.takesFromDisk;
@@ -130,7 +124,7 @@ class DriveWorker {
         return;
       }
     }
-    device.setFigure(at.DRIVE_IDLE_MS, this.transport.medium.buffer.idleWhileWaitingMs);
+    device.setFigure(at.DRIVE_IDLE_MS, this.end.idleMs);
   }
 
   /** The director hears of it; nothing more is done for this device until it says so. */
@@ -157,23 +151,20 @@ class DriveWorker {
       case "insert":
         return this.insert(order.path);
       case "eject":
-        return this.transport.eject();
+        return this.end.eject(this.drive);
       case "load":
         return this.outcome(this.drive.load());
       case "identify":
         return this.identify();
       case "evidence":
-        return {
-          tapeAlerts: this.transport.medium.takeTapeAlerts(),
-          reachable: !this.transport.faults.vanished,
-        };
+        return this.end.evidence();
       case "arm":
-        return this.arm(order.rule);
+        return this.end.arm(order.rule);
       case "clearFaults":
-        this.transport.faults.clear();
+        this.end.clearFaults();
         return null;
       case "faults":
-        return this.transport.faults.rules.map(describeFaultRule);
+        return this.end.faults();
       case "align":
         return this.align(order);
       case "follow":
@@ -190,7 +181,7 @@ class DriveWorker {
   }
 
   private insert(path: string): unknown {
-    const inserted = this.transport.insert(path);
+    const inserted = this.end.insert(path, this.drive);
     if (inserted.kind !== "inserted") return inserted;
     this.drive.forgetModes();
     const ready = this.drive.testUnitReady();
@@ -198,27 +189,12 @@ class DriveWorker {
   }
 
   private identify(): unknown {
-    const { medium } = this.transport.medium;
     const rewound = this.drive.rewind();
-    const identity = this.drive.identifyCartridge();
     return {
       kind: rewound === "good" ? "inserted" : "notReady",
-      serial: identity?.serial ?? medium.serial,
-      barcode: identity?.barcode ?? medium.barcode,
-      capacityBytes: medium.capacityBytes,
-      remainingBytes: medium.remainingBytes,
-      writeProtected: medium.writeProtected,
-      densityCode: medium.densityCode,
-      mediumType: medium.mediumType,
+      ...this.end.facts(this.drive),
       ...(this.outcome(rewound) as object),
     };
-  }
-
-  private arm(text: string): unknown {
-    const rule = parseFaultRule(text);
-    if (!("when" in rule)) return { malformed: rule };
-    this.transport.faults.arm(rule);
-    return { armed: describeFaultRule(rule) };
   }
 
   /** A block of the journal has its hash already, taken when it came from the host: the record on the cartridge gets
@@ -284,7 +260,7 @@ class DriveWorker {
         answerWithinMs: order.answerWithinMs,
         nowMs: driveClock.nowMs,
         dataAvailableSince: (ms) => {
-          this.transport.dataAvailableSinceMs = ms;
+          this.end.dataAvailableSince(ms);
         },
       },
       order,

@@ -23,6 +23,21 @@ export interface FileDriveSpec {
   readonly faults: readonly string[];
 }
 
+export interface IscsiUnitSpec {
+  readonly host: string;
+  readonly port: number;
+  readonly targetName: string;
+  readonly lun: number;
+  readonly initiatorName: string;
+}
+
+/** A drive of others. */
+export interface IscsiDriveSpec extends IscsiUnitSpec {
+  readonly kind: "iscsi";
+  /** Of a cartridge whose drive does not tell. */
+  readonly capacityBytes: number;
+}
+
 /** Where a drive Worker finds the cache of a device, for replay. */
 export interface CacheSpec {
   readonly owner: string;
@@ -37,7 +52,7 @@ export interface DriveStart {
   readonly role: "drive";
   readonly driveId: number;
   readonly mailbox: MailboxMemory;
-  readonly transport: FileDriveSpec;
+  readonly transport: FileDriveSpec | IscsiDriveSpec;
   readonly devices: readonly { readonly memory: WebAssembly.Memory; readonly cache: CacheSpec | null }[];
 }
 
@@ -210,5 +225,40 @@ export type FrontOrder =
   /** No new sessions; tell those there are; close when idle. */
   | { readonly kind: "stop" };
 
-export type StartMessage = DriveStart | CacheStart | FrontStart;
+// --- changer of others ---
+
+export interface ChangerStart {
+  readonly role: "changer";
+  readonly mailbox: MailboxMemory;
+  readonly unit: IscsiUnitSpec;
+}
+
+export type ChangerOrder =
+  | { readonly kind: "elements" }
+  | { readonly kind: "move"; readonly source: number; readonly destination: number };
+
+export type ChangerElements =
+  | {
+      readonly kind: "elements";
+      readonly elements: readonly {
+        readonly type: number;
+        readonly address: number;
+        readonly full: boolean;
+        readonly barcode: string | null;
+        readonly source: number | null;
+      }[];
+    }
+  | { readonly kind: "problem"; readonly text: string };
+
+export type ChangerMoved =
+  | { readonly kind: "moved" }
+  | {
+      readonly kind: "refused";
+      readonly text: string;
+      readonly key: number;
+      readonly asc: number;
+      readonly ascq: number;
+    };
+
+export type StartMessage = DriveStart | CacheStart | FrontStart | ChangerStart;
 export type Order<T> = T & { readonly orderId: number };
