@@ -1,4 +1,8 @@
+import { ptr } from "bun:ffi";
 import { expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { digestsOf, NO_DIGESTS, openCrc32c } from "../iscsi/digest.ts";
+import { defaultParameters } from "../iscsi/keys.ts";
 import * as pdu from "../iscsi/pdu.ts";
 import * as requests from "../iscsi/requests.ts";
 import { formatText } from "../iscsi/text.ts";
@@ -7,7 +11,32 @@ import { INITIATOR, type Received, TARGET, TestClient } from "./testing/client.t
 import { FakeUnit, HANG, READ, TEST_UNIT_READY, WRITE } from "./testing/fake-unit.ts";
 
 const SEED = 20260101;
-const PDUS = 50_000;
+/** FUZZ_INPUTS: how many inputs all fuzz tests together take (default 100 000); half of them are PDUs. */
+const PDUS = Math.max(1000, Math.floor(Number(process.env.FUZZ_INPUTS ?? 100_000) / 2));
+/** The unit writes between these two offsets of its memory only. */
+const PLACES_FROM = 1 << 20;
+const PLACES_TO = 25 << 20;
+
+const crc = openCrc32c();
+const digests = digestsOf(
+  { ...defaultParameters(), headerDigest: "CRC32C", dataDigest: "CRC32C" },
+  () => crc,
+);
+
+/** The PDU with its digests, which are seldom wrong. */
+function digested(pdu: Uint8Array, random: (below: number) => number): Uint8Array {
+  if (pdu.length < 48) return pdu;
+  const data = pdu.length - 48;
+  const bytes = new Uint8Array(new ArrayBuffer(pdu.length + (data > 0 ? 8 : 4)));
+  bytes.set(pdu.subarray(0, 48));
+  bytes.set(pdu.subarray(48), 52);
+  const view = new DataView(bytes.buffer);
+  const address = Number(ptr(bytes));
+  const wrong = () => (random(100) === 0 ? 1 << random(31) : 0);
+  view.setUint32(48, (crc.update(0, address, 48) ^ wrong()) >>> 0, true);
+  if (data > 0) view.setUint32(52 + data, (crc.update(0, address + 52, data) ^ wrong()) >>> 0, true);
+  return bytes;
+}
 
 /** xorshift32: the same run for the same seed. */
 function randomOf(seed: number): (below: number) => number {
@@ -134,15 +163,30 @@ test(`RED-01: ${PDUS} random and spoilt PDUs, seed ${SEED}: nothing is thrown, n
   const random = randomOf(SEED);
   const unit = new FakeUnit();
   const target = new Target({ iqn: TARGET, address: "127.0.0.1", port: 0, units: new Map([[0, unit]]) });
+  const descriptors = () => readdirSync("/proc/self/fd").length;
+  const before = descriptors();
   let client = new TestClient(target);
   let connections = 1;
   let sent = 0;
   let fresh = true;
   for (; sent < PDUS; sent++) {
-    if (fresh && random(10) > 0) client.login({ isid: random(3) });
+    if (fresh && random(10) > 0) {
+      const asks = random(3) === 0;
+      const value = asks ? "CRC32C" : "None";
+      client.login({
+        isid: random(3),
+        keys: [
+          ["InitialR2T", "No"],
+          ["HeaderDigest", value],
+          ["DataDigest", value],
+        ],
+      });
+      client.digests = asks ? digests : NO_DIGESTS;
+    }
     fresh = false;
     unit.placeAtOnce = random(3) > 0;
-    const alive = client.sendBytes(request(client, random));
+    const bytes = request(client, random);
+    const alive = client.sendBytes(client.digests.crc === null ? bytes : digested(bytes, random));
     if (random(4) === 0) unit.placeAll();
     if (random(8) === 0) for (const task of unit.unfinished.splice(0)) task.complete(0);
     let received = alive ? client.poll() : null;
@@ -164,7 +208,11 @@ test(`RED-01: ${PDUS} random and spoilt PDUs, seed ${SEED}: nothing is thrown, n
   for (let turn = 0; turn < 10; turn++) target.pollOnce(1);
   expect(connections).toBeGreaterThan(100);
   expect(target.sessions()).toEqual([]);
+  expect(descriptors()).toBeLessThan(before + 2);
+  expect(target.stats.digestErrors).toBeGreaterThan(10);
+  const untouched = [unit.memory.bytes.subarray(0, PLACES_FROM), unit.memory.bytes.subarray(PLACES_TO)];
+  for (const part of untouched) expect(part.some((byte) => byte !== 0)).toBe(false);
   target.stop();
   expect(target.stopped).toBe(true);
   expect(unit.written.length).toBeGreaterThan(100);
-}, 60_000);
+}, 300_000);

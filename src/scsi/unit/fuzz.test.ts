@@ -17,7 +17,9 @@ import {
 import { FakeChangerPort, FakeInitiator, FakeTapePort, nexus } from "./testing.ts";
 
 const SEED = 0x5eed_0002;
-const COMMANDS = 100_000;
+/** FUZZ_INPUTS: how many inputs all fuzz tests together take (default 100 000); a fifth of them are CDBs, but never fewer
+ *  than these. */
+const COMMANDS = Math.max(100_000, Math.floor(Number(process.env.FUZZ_INPUTS ?? 100_000) / 5));
 
 /** xorshift32: the same numbers each time. */
 function randomizer(seed: number): (below: number) => number {

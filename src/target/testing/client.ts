@@ -2,7 +2,14 @@
  *  itself (`pollOnce`) while it waits for an answer. Everything happens on one thread. */
 import { ptr } from "bun:ffi";
 import { checked, EAGAIN, libc } from "../../base/ffi.ts";
-import { MSG_DONTWAIT, MSG_NOSIGNAL, SO_RCVBUF, SOL_SOCKET } from "../../base/socket.ts";
+import {
+  IPPROTO_TCP,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  SO_RCVBUF,
+  SOL_SOCKET,
+  TCP_NODELAY,
+} from "../../base/socket.ts";
 import { NO_DIGESTS } from "../../iscsi/digest.ts";
 import * as pdu from "../../iscsi/pdu.ts";
 import * as requests from "../../iscsi/requests.ts";
@@ -95,6 +102,8 @@ export class TestClient {
   constructor(target: Target, receiveBufferBytes = 0) {
     this.#target = target;
     this.fd = checked(libc.socket(2, 1, 0));
+    // Nothing waits for an acknowledgement: tests count in microseconds.
+    libc.setsockopt(this.fd, IPPROTO_TCP, TCP_NODELAY, Int32Array.of(1), 4);
     if (receiveBufferBytes > 0)
       libc.setsockopt(this.fd, SOL_SOCKET, SO_RCVBUF, Int32Array.of(receiveBufferBytes), 4);
     const address = socketAddress("127.0.0.1", target.port);
