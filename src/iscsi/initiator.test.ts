@@ -229,6 +229,8 @@ describe("what no target should send ends the session and touches nothing", () =
     ["wrongDataSN", "in", "DataSN 5"],
     ["wrongTag", "in", "unknown task tag"],
     ["shortRead", "in", "GOOD for 64 bytes, 10 came"],
+    ["wrongHeaderDigest", "in", "a header digest of the target is wrong"],
+    ["wrongDataDigest", "in", "a data digest of the target is wrong"],
     ["wrongStatSN", "in", "StatSN 99"],
     ["residualTooLarge", "in", "residual of"],
     ["unknownOpcode", "in", "unexpected PDU 3ah"],

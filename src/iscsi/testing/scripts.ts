@@ -272,6 +272,21 @@ export const SCRIPTS: Record<string, Script> = {
     await dataIn(target, pdu, 0, 0, 10, FLAG_FINAL);
     await respond(target, pdu);
   }),
+  /** Zeros where a digest should be. */
+  wrongHeaderDigest: perCommand(
+    async (target, pdu) => {
+      await respond(target, pdu);
+      await target.raw(new Uint8Array(4));
+    },
+    [["HeaderDigest", "CRC32C"]],
+  ),
+  wrongDataDigest: perCommand(
+    async (target, pdu) => {
+      await dataIn(target, pdu, 0, 0, 64, FLAG_FINAL | FLAG_STATUS);
+      await target.raw(new Uint8Array(4));
+    },
+    [["DataDigest", "CRC32C"]],
+  ),
   wrongStatSN: perCommand((target, pdu) =>
     target.send((view) => encodeScsiResponse(view, 0, 0, 0, ittOf(pdu), 0, 0, 0, 0), undefined, 99),
   ),
