@@ -2,15 +2,18 @@
  *
  *      bun run bench tee           the tee against no cache, and against tgtd (about ten minutes)
  *      bun run bench tee --tiny    the same at sizes that only show that it works
+ *      bun run bench failover      a drive dies in mid-stream: how long, how fast is the replay
  *
  *  With --json one JSON object stands alone on standard output; progress goes to standard error. */
 import { parseArgs } from "node:util";
+import { FAILOVER_FULL, FAILOVER_TINY, reportFailover, runFailover } from "./failover/failover.ts";
 import { onGround } from "./ground.ts";
 import { reportTee } from "./tee/report.ts";
 import { FULL, TINY } from "./tee/sizes.ts";
 import { PARTS, type Part, runTee } from "./tee/tee.ts";
 
-const USAGE = `usage: bun run bench tee [--json] [--tiny] [--only ${PARTS.join("|")}]...`;
+const FAILOVER_USAGE = "       bun run bench failover [--json] [--tiny]";
+const USAGE = `usage: bun run bench tee [--json] [--tiny] [--only ${PARTS.join("|")}]...\n${FAILOVER_USAGE}`;
 const say = (text: string) => process.stderr.write(`${text}\n`);
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -24,6 +27,14 @@ async function main(argv: readonly string[]): Promise<number> {
     },
   });
   const parts = (values.only ?? PARTS).filter((part): part is Part => PARTS.some((known) => known === part));
+  if (positionals.join() === "failover") {
+    const sizes = values.tiny ? FAILOVER_TINY : FAILOVER_FULL;
+    return await onGround(sizes.groundBytes, argv, async (ground) => {
+      const result = await runFailover(sizes, ground, say);
+      process.stdout.write(values.json ? `${JSON.stringify(result)}\n` : reportFailover(result));
+      return Object.values(result.reached).every((reached) => reached) ? 0 : 1;
+    });
+  }
   if (positionals.join() !== "tee" || parts.length === 0) {
     say(USAGE);
     return 2;

@@ -19,10 +19,13 @@ export interface GatewayOptions {
   readonly withCache: boolean;
   readonly paceBytesPerSecond: number;
   readonly capacityBytes: number;
+  /** What the mechanism of a real library takes, in milliseconds; default: nothing. */
+  readonly mechanismMs?: number;
 }
 
 export interface Gateway {
   readonly portal: string;
+  readonly url: string;
   readonly pid: number;
   readonly ringBytes: number;
   status(): Promise<Status>;
@@ -75,6 +78,7 @@ export async function startGateway(ground: Ground, sizes: Sizes, options: Gatewa
   }
   return {
     portal: `127.0.0.1:${iscsi}`,
+    url: `http://127.0.0.1:${http}`,
     pid: child.pid,
     ringBytes: sizes.ringBytes,
     status,
@@ -85,6 +89,7 @@ export async function startGateway(ground: Ground, sizes: Sizes, options: Gatewa
 
 function configuration(sizes: Sizes, options: GatewayOptions): string {
   const cache = options.withCache ? `megabytes = ${sizes.cacheBytes / MIB}` : "members = 0";
+  const ms = options.mechanismMs ?? 0;
   return `
 [library]
 drives = 1
@@ -93,6 +98,7 @@ slots = 2
 capacityMegabytes = ${Math.ceil(options.capacityBytes / MIB)}
 paceMegabytesPerSecond = ${options.paceBytesPerSecond / 1e6}
 bufferMegabytes = ${DRIVE_BUFFER_BYTES / MIB}
+latencies = { loadMs = ${ms}, unloadMs = ${ms}, moveMs = ${ms}, locateMs = ${ms / 2} }
 [device]
 ringMegabytes = ${sizes.ringBytes / MIB}
 maxBlockKilobytes = ${sizes.maxBlockBytes / 1024}
