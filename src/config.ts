@@ -15,6 +15,7 @@ export type {
   LibrarySettings,
   Settings,
   SettingsOverrides,
+  UnitSettings,
 } from "./config/settings.ts";
 export { DEFAULTS } from "./config/settings.ts";
 

@@ -1,6 +1,7 @@
 /** @module Where every Worker of the process begins: told once what it is, it then runs for ever. */
 import { type HostJobStart, runHostJob } from "./cli/demo/host-job.ts";
 import { runCacheWorker } from "./workers/cache-worker.ts";
+import { runChangerWorker } from "./workers/changer-worker.ts";
 import { runDriveWorker } from "./workers/drive-worker.ts";
 import { runFrontWorker } from "./workers/front-worker.ts";
 import type { StartMessage, WorkerNotice } from "./workers/protocol.ts";
@@ -16,6 +17,8 @@ self.onmessage = (event: MessageEvent<StartMessage | HostJobStart>) => {
       return runFrontWorker(start, tell);
     case "drive":
       return runDriveWorker(start, tell);
+    case "changer":
+      return runChangerWorker(start, tell);
     case "cache":
       return runCacheWorker(start, tell);
     case "demoHost":

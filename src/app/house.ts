@@ -9,14 +9,21 @@ import { logOf } from "../base/log.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { ReadyFacts, RunningServer, StopReport } from "../cli/ports.ts";
 import { readChapSecrets } from "../config/secrets.ts";
-import type { DeviceSettings, Settings } from "../config.ts";
+import type { DeviceSettings, Settings, UnitSettings } from "../config.ts";
 import { driveClock } from "../device/file/clock.ts";
 import { DeviceMemory } from "../director/tee/device-memory.ts";
 import { serveHttp } from "../http/http.ts";
 import type { ChapAccess } from "../iscsi/chap.ts";
 import { FileRobot } from "../library/file-robot.ts";
 import { type SpawnWorker, WorkerHandle } from "../workers/handle.ts";
-import type { CacheFacts, CacheSpec, SessionNotice, WorkerNotice } from "../workers/protocol.ts";
+import type {
+  CacheFacts,
+  CacheSpec,
+  FileDriveSpec,
+  IscsiDriveSpec,
+  SessionNotice,
+  WorkerNotice,
+} from "../workers/protocol.ts";
 import { DeviceDesk } from "./device-desk.ts";
 import { type HouseFacts, httpPorts } from "./http-ports.ts";
 import { JournalStart } from "./journal-start.ts";
@@ -85,7 +92,7 @@ export class House implements RunningServer, HouseFacts {
     for (let id = 1; id <= settings.library.driveCount + settings.library.spareCount; id++) {
       this.drives.set(id, this.worker(`drive ${id}`));
     }
-    const robot = openLibrary(settings.library, this.drives);
+    const robot = await openLibrary(settings.library, this.drives, await this.startChangers());
     if (!(robot instanceof FileRobot)) return `${robot.path}: ${robot.why}`;
     this.stock = new Stock(robot, this.catalog, this.drives, this.clock);
     await Promise.all([...this.drives].map(([id, worker]) => this.startDrive(id, worker, memories)));
@@ -133,20 +140,50 @@ export class House implements RunningServer, HouseFacts {
     );
   }
 
+  /** Of a library of others; none for files. */
+  private async startChangers(): Promise<WorkerHandle[]> {
+    const { foreign } = this.settings.library;
+    if (foreign === null) return [];
+    const workers = foreign.changers.map((_, index) => this.worker(`changer ${index + 1}`));
+    const { initiatorName, changers } = foreign;
+    await Promise.all(
+      workers.map((worker, index) =>
+        worker.start({
+          role: "changer",
+          mailbox: worker.mailbox,
+          unit: { ...(changers[index] as UnitSettings), initiatorName },
+        }),
+      ),
+    );
+    return workers;
+  }
+
+  private transportOf(id: number): FileDriveSpec | IscsiDriveSpec {
+    const { library } = this.settings;
+    const unit = library.foreign?.drives[id - 1];
+    if (library.foreign !== null && unit !== undefined) {
+      const { host, port, targetName, lun } = unit;
+      const { initiatorName } = library.foreign;
+      const { capacityBytes } = library;
+      return { kind: "iscsi", host, port, targetName, lun, initiatorName, capacityBytes };
+    }
+    return {
+      kind: "file",
+      serial: this.stock.serialOf(id as DriveId),
+      paceBytesPerSecond: library.paceBytesPerSecond,
+      bufferBytes: library.bufferBytes,
+      latencies: { ...library.latencies, commandMs: 0 },
+      faults: library.faults.flatMap((text) => faultFor(id, text)),
+    };
+  }
+
   private startDrive(id: number, worker: WorkerHandle, memories: readonly DeviceMemory[]): Promise<unknown> {
-    const { library, devices } = this.settings;
+    const { devices } = this.settings;
     return worker.start({
       role: "drive",
       driveId: id,
       mailbox: worker.mailbox,
-      transport: {
-        kind: "file",
-        serial: this.stock.serialOf(id as DriveId),
-        paceBytesPerSecond: library.paceBytesPerSecond,
-        bufferBytes: library.bufferBytes,
-        latencies: { ...library.latencies, commandMs: 0 },
-        faults: library.faults.flatMap((text) => faultFor(id, text)),
-      },
+      transport: this.transportOf(id),
       devices: memories.map((memory, index) => ({
         memory: memory.shared.memory,
         cache: cacheSpec(devices[index] as DeviceSettings),

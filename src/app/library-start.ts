@@ -6,6 +6,7 @@ import { FileRobot } from "../library/file-robot.ts";
 import type { DriveBay } from "../library/robot.ts";
 import { type LibraryProblem, libraryExists } from "../library/state.ts";
 import type { WorkerHandle } from "../workers/handle.ts";
+import { openForeignLibrary } from "./foreign-start.ts";
 
 const INSERT_WITHIN_MS = 600_000;
 const EJECT_WITHIN_MS = 120_000;
@@ -21,10 +22,13 @@ export const makeCartridge: MakeCartridge = (path, cartridge) => {
   return "kind" in outcome ? outcome.why : null;
 };
 
-export function openLibrary(
+export async function openLibrary(
   settings: LibrarySettings,
   workers: ReadonlyMap<number, WorkerHandle>,
-): FileRobot | LibraryProblem {
+  changers: readonly WorkerHandle[],
+): Promise<FileRobot | LibraryProblem> {
+  if (settings.foreign !== null)
+    return await openForeignLibrary(settings, changers, (id) => bayOf(workers.get(id)));
   if (!libraryExists(settings.directory)) {
     const made = createLibrary(
       {
@@ -52,7 +56,7 @@ export function openLibrary(
 }
 
 /** The robot's end of a drive: orders to its Worker. */
-function bayOf(worker: WorkerHandle | undefined): DriveBay | null {
+export function bayOf(worker: WorkerHandle | undefined): DriveBay | null {
   if (worker === undefined) return null;
   return {
     async insert(path) {

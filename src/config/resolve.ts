@@ -12,6 +12,7 @@ import {
   parseSerialNumber,
 } from "../base/brands.ts";
 import { KIB, MIB } from "../base/units.ts";
+import { driveCountOf, resolveForeign } from "./foreign.ts";
 import type { CacheFile, DeviceDefaultsFile, DeviceFile, SettingsFile } from "./schema.ts";
 import {
   type CacheSettings,
@@ -93,20 +94,23 @@ export function resolveLibrary(
   }
   const cartridges = given.barcodes === undefined ? slotCount : barcodes.length;
   const spareCartridgeCount = given.spareCartridges ?? DEFAULTS.spareCartridgeCount;
-  if (spareCartridgeCount > 0 && spareCartridgeCount >= cartridges) {
+  if (given.kind !== "iscsi" && spareCartridgeCount > 0 && spareCartridgeCount >= cartridges) {
     complaints.add(
       "library.spareCartridges",
       `expected less than the cartridges there are (${cartridges}), found ${spareCartridgeCount}`,
     );
   }
+  const foreign = resolveForeign(given, complaints);
+  const spareCount = given.spares ?? (foreign === null ? DEFAULTS.spareCount : 0);
   return {
-    kind: "file",
-    directory: join(stateDirectory, "library"),
-    driveCount: given.drives ?? DEFAULTS.driveCount,
-    spareCount: given.spares ?? DEFAULTS.spareCount,
+    kind: foreign === null ? "file" : "iscsi",
+    foreign,
+    directory: join(stateDirectory, foreign === null ? "library" : "library-iscsi"),
+    driveCount: driveCountOf(given, foreign, spareCount, complaints),
+    spareCount,
     slotCount,
     mailSlotCount: given.mailSlots ?? DEFAULTS.mailSlotCount,
-    barcodes: given.barcodes === undefined ? defaultBarcodes(slotCount) : barcodes,
+    barcodes: given.barcodes === undefined && foreign === null ? defaultBarcodes(slotCount) : barcodes,
     spareCartridgeCount,
     capacityBytes:
       given.capacityMegabytes === undefined ? DEFAULTS.capacityBytes : given.capacityMegabytes * MIB,

@@ -63,9 +63,37 @@ export const deviceFileSchema = z.strictObject({
   ...deviceFields,
 });
 
+const unitFields = {
+  portal: z
+    .string()
+    .regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/)
+    .describe("HOST:PORT, as 192.0.2.1:3260"),
+  target: z.string().refine(isIscsiName).describe("a target's name, as iqn.2026-01.net.example:library"),
+  lun: z.int().min(0).max(255).describe("a LUN, 0 to 255"),
+};
+
+export const foreignDriveSchema = z.strictObject({
+  ...unitFields,
+  changerElement: z.int().min(0).max(65535).describe("the drive's element address in its changer"),
+  changer: z.int().min(1).max(16).optional().describe("which of library.changers has it, from 1 on"),
+});
+
 export const libraryFileSchema = z.strictObject({
-  kind: z.literal("file").optional().describe('"file": the embedded file library'),
-  drives: z.int().min(1).max(64).optional().describe("how many drives the server sees, 1 to 64"),
+  kind: z
+    .enum(["file", "iscsi"])
+    .optional()
+    .describe('"file" (the embedded file library) or "iscsi" (drives and changers of others)'),
+  drives: z
+    .union([z.int().min(1).max(64), z.array(foreignDriveSchema).min(1).max(64)])
+    .optional()
+    .describe('how many drives the server sees, 1 to 64; with kind = "iscsi" a list of tables'),
+  changers: z
+    .array(z.strictObject(unitFields))
+    .min(1)
+    .max(16)
+    .optional()
+    .describe("a list of tables with portal, target and lun"),
+  initiator: z.string().refine(isIscsiName).optional().describe("the name that we log in by"),
   spares: z.int().min(0).max(64).optional().describe("how many spare drives, 0 to 64"),
   slots: z.int().min(1).max(1000).optional().describe("how many slots, 1 to 1000"),
   mailSlots: z.int().min(0).max(64).optional().describe("how many import/export elements, 0 to 64"),

@@ -43,8 +43,25 @@ export interface LatencySettings {
   readonly filemarkMs: number;
 }
 
+/** A logical unit of others. */
+export interface UnitSettings {
+  readonly host: string;
+  readonly port: number;
+  readonly targetName: string;
+  readonly lun: number;
+}
+
+export interface ForeignSettings {
+  readonly initiatorName: string;
+  /** The last ones are the spares; `changer`: index of its changer. */
+  readonly drives: readonly (UnitSettings & { readonly changer: number; readonly element: number })[];
+  readonly changers: readonly UnitSettings[];
+}
+
 export interface LibrarySettings {
-  readonly kind: "file";
+  readonly kind: "file" | "iscsi";
+  /** Drives and changers of others; null: the embedded file library. */
+  readonly foreign: ForeignSettings | null;
   /** Cartridges and the inventory lie here. */
   readonly directory: string;
   readonly driveCount: number;

@@ -50,7 +50,7 @@ export interface NewLibrary {
   readonly serialPrefix?: string;
 }
 
-function drawPrefix(): string {
+export function drawPrefix(): string {
   return `U${[...crypto.getRandomValues(new Uint8Array(3))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`.toUpperCase();
 }
 

@@ -38,6 +38,8 @@ export interface FileRobotOptions {
   readonly directory: string;
   /** The robot's end of each drive; null: no such drive is running, the map alone changes. */
   readonly bay: (id: DriveId) => DriveBay | null;
+  /** A robot of others that does the moving, between our addresses; null: done. Without it the map alone changes. */
+  readonly hand?: (sourceAddress: number, destinationAddress: number) => Promise<MoveOutcome | null>;
   /** Makes the files of cartridges that are added; without it none can be. */
   readonly makeCartridge?: MakeCartridge;
   /** Import/export elements; default: as many as there were. */
@@ -74,7 +76,7 @@ export class FileRobot implements Robot {
   }
 
   static open(options: FileRobotOptions): FileRobot | LibraryProblem {
-    const state = loadLibraryState(options.directory);
+    const state = loadLibraryState(options.directory, options.hand === undefined);
     if ("kind" in state) return state;
     return new FileRobot(
       options,
@@ -171,6 +173,8 @@ export class FileRobot implements Robot {
 
   #byHand(work: (state: LibraryState) => StockChange): Promise<StockOutcome> {
     return this.#inTurn(async () => {
+      if (this.#options.hand !== undefined)
+        return { kind: "conflict", text: "cartridges of this library go in and out by its own mail slots" };
       const { outcome, state } = work(this.#state);
       if (state !== null) this.#commit(state);
       return outcome;
@@ -239,8 +243,16 @@ export class FileRobot implements Robot {
       }
     }
     if (this.#moveMs > 0) await this.#sleep(this.#moveMs);
+    const { hand } = this.#options;
+    if (hand !== undefined) {
+      const refusal = await hand(sourceAddress, destinationAddress);
+      if (refusal !== null) return refusal;
+      this.#commit(moved(this.#state, barcode, destinationAddress)); // it lies there, whatever the drive says
+    }
     if (destination.kind === "drive") {
       const why = await this.#options.bay(destination.id)?.insert(this.pathOf(barcode));
+      if (why && hand !== undefined)
+        return refused("loadFailed", `drive ${destination.id} does not take ${barcode}: ${why}`);
       if (why)
         return this.#putBack(source, barcode, `drive ${destination.id} does not take ${barcode}: ${why}`);
     }

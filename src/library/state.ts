@@ -114,7 +114,8 @@ function contradiction(state: LibraryState): string | null {
   return lost === undefined ? null : `cartridge ${lost.barcode} lies in no element`;
 }
 
-export function loadLibraryState(directory: string): LibraryState | LibraryProblem {
+/** `hasFiles` false: a library of others, whose cartridges are no files of ours. */
+export function loadLibraryState(directory: string, hasFiles = true): LibraryState | LibraryProblem {
   const path = join(directory, LIBRARY_FILE);
   let text: string;
   try {
@@ -135,6 +136,7 @@ export function loadLibraryState(directory: string): LibraryState | LibraryProbl
   }
   const why = contradiction(parsed.data);
   if (why !== null) return { kind: "problem", path, why };
+  if (!hasFiles) return parsed.data;
   const missing = parsed.data.cartridges.find(
     (entry) => !existsSync(cartridgePath(directory, entry.barcode)),
   );

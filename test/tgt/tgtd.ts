@@ -26,6 +26,8 @@ export interface TgtdOptions {
   readonly drives?: number;
   readonly cartridges?: number;
   readonly cartridgeMegabytes?: number;
+  /** Two letters, so that the barcodes of two libraries differ. */
+  readonly barcodePrefix?: string;
   /** Holds the cartridges (files named by barcode, sparse) and is kept; default: a temporary one, deleted by `stop`. */
   readonly directory?: string;
 }
@@ -53,7 +55,7 @@ export function tgtdObstacle(): string | undefined {
 }
 
 export async function startTgtd(options: TgtdOptions): Promise<Tgtd> {
-  const { port, drives = 1, cartridges = 4, cartridgeMegabytes = 1024 } = options;
+  const { port, drives = 1, cartridges = 4, cartridgeMegabytes = 1024, barcodePrefix = "VT" } = options;
   await assertPortFree(port);
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), "understudy-tgtd-"));
   mkdirSync(directory, { recursive: true });
@@ -79,7 +81,7 @@ export async function startTgtd(options: TgtdOptions): Promise<Tgtd> {
 
   try {
     await awaitListening(daemon.pid, port, () => daemon.exitCode, join(socketDirectory, "log"));
-    const barcodes = Array.from({ length: cartridges }, (_, index) => barcode(index + 1));
+    const barcodes = Array.from({ length: cartridges }, (_, index) => barcode(barcodePrefix, index + 1));
     await makeMedia(directory, barcodes, cartridgeMegabytes, env);
     await describeLibrary(admin, directory, drives, barcodes);
     return {
@@ -107,8 +109,8 @@ export function freePort(): number {
   return port;
 }
 
-function barcode(number: number): string {
-  return `VT${String(number).padStart(4, "0")}L8`;
+function barcode(prefix: string, number: number): string {
+  return `${prefix}${String(number).padStart(4, "0")}L8`;
 }
 
 /** Debian puts tgt's programs in /usr/sbin, which is not on every PATH. */

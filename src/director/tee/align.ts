@@ -5,7 +5,7 @@
  *  (2) Writing never goes on behind a block that was not compared or confirmed before; it may go on before one that is on
  *      the medium already: that one is then written again at its own place. */
 import * as at from "../../../wasm/ring/layout.ts";
-import type { DriveOutcome, TapeDrive } from "../../device/tape-drive.ts";
+import type { CartridgeIdentity, DriveOutcome, TapeDrive } from "../../device/tape-drive.ts";
 import type { DeviceMemory } from "./device-memory.ts";
 import { type EntryView, type JournalReader, MEDIUM_AT, MEDIUM_BYTES } from "./journal-reader.ts";
 
@@ -73,7 +73,7 @@ export function alignToJournal(
   }
   if (ready !== "good") return broken(ready, "the drive does not become ready");
   const identity = drive.identifyCartridge();
-  if (identity !== null && request.serial !== "" && identity.serial !== request.serial) {
+  if (identity !== null && request.serial !== "" && !isCartridge(identity, request.serial)) {
     return refused(
       "wrongCartridge",
       `cartridge ${identity.serial} is in the drive, expected ${request.serial}`,
@@ -156,6 +156,11 @@ function verifyEmpty(
   const { position } = drive.position;
   if (position !== 0) return refused("notEmpty", `the spare cartridge holds ${position} objects already`);
   return { kind: "verified", fromJ: request.onTapeJ, position: 0, compared: 0 };
+}
+
+/** A library of others knows a cartridge that it has not read yet by its barcode only. */
+function isCartridge(identity: CartridgeIdentity, wanted: string): boolean {
+  return identity.serial === wanted || identity.barcode === wanted;
 }
 
 /** Where the first entry behind the mark belongs. The host may have moved since the mark was noted, so the entry's own

@@ -1,0 +1,186 @@
+/** @module The whole gateway before a library of others (tgtd): our host writes through it, a drive fails, the cartridge goes to
+ *  the other drive by tgtd's own changer, and the image is read back through the device. */
+import { ptr } from "bun:ffi";
+import { describe, expect, test } from "bun:test";
+import { rmSync } from "node:fs";
+import { CommandReply } from "../../src/base/command-reply.ts";
+import { HostChanger } from "../../src/cli/host/host-changer.ts";
+import { mustBeGood } from "../../src/cli/host/host-tape.ts";
+import type { Initiator } from "../../src/iscsi/initiator.ts";
+import { putRead6 } from "../../src/scsi/cdb.ts";
+import { Gateway, temporaryDirectory } from "../end-to-end/gateway.ts";
+import { TapeJob, type Written } from "../end-to-end/tape-job.ts";
+import { FIRST_DRIVE, freePort, startTgtd, type Tgtd, tgtdObstacle } from "./tgtd.ts";
+
+const obstacle = tgtdObstacle();
+const title = obstacle === undefined ? "a library of others" : `a library of others (skipped: ${obstacle})`;
+const TIMEOUT_MS = 90_000;
+const BLOCK_BYTES = 64 * 1024;
+const READ_BYTES = 256 * 1024;
+
+const drive = (tgtd: Tgtd, lun: number, changer = 1) =>
+  `{ portal = "127.0.0.1:${tgtd.port}", target = "${tgtd.target}", lun = ${lun}, changerElement = ${FIRST_DRIVE + lun - 1}, changer = ${changer} }`;
+const changer = (tgtd: Tgtd) =>
+  `{ portal = "127.0.0.1:${tgtd.port}", target = "${tgtd.target}", lun = ${tgtd.changerLun} }`;
+
+const settings = (drives: readonly string[], changers: readonly string[], more = "") => `[log]
+level = "warning"
+[device]
+ringMegabytes = 16
+maxBlockKilobytes = 1024
+cache = { megabytes = 128 }
+[library]
+kind = "iscsi"
+drives = [${drives.join(", ")}]
+changers = [${changers.join(", ")}]
+spares = 1
+capacityMegabytes = 256
+${more}`;
+
+/** All objects of the tape as the host reads them, with a buffer longer than a block, as tar does. */
+function readBack(session: Initiator, job: TapeJob): Written[] {
+  mustBeGood("REWIND", job.tape.rewind());
+  const found: Written[] = [];
+  const buffer = new Uint8Array(new ArrayBuffer(READ_BYTES));
+  const address = Number(ptr(buffer));
+  const reply = new CommandReply();
+  const cdb = new Uint8Array(16);
+  for (;;) {
+    const cdbBytes = putRead6(cdb, READ_BYTES);
+    session.execute(1, cdb.subarray(0, cdbBytes), "in", address, READ_BYTES, 30_000, reply);
+    const flags = reply.senseBytes > 2 ? (reply.sense[2] ?? 0) : 0;
+    if ((flags & 15) === 8) return found;
+    if ((flags & 0x80) !== 0) found.push(null);
+    else {
+      const bytes = reply.transferredBytes;
+      if (!reply.reached || bytes === 0) throw new Error(`read: ${reply.cause} ${reply.sense.toHex()}`);
+      found.push({ bytes, hash: Bun.hash.xxHash3(buffer.subarray(0, bytes)) });
+    }
+  }
+}
+
+/** tgtd refuses as long as a command is with the drive. */
+async function deleteDrive(tgtd: Tgtd): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await tgtd.admin(["--mode", "logicalunit", "--op", "delete", "--tid", "1", "--lun", "1"]);
+      return;
+    } catch (error) {
+      if (tries === 50 || !String(error).includes("still active")) throw error;
+      await Bun.sleep(20);
+    }
+  }
+}
+
+async function withBoth(
+  tgtds: readonly Tgtd[],
+  text: string,
+  run: (start: () => Promise<Gateway>) => Promise<void>,
+): Promise<void> {
+  const directory = temporaryDirectory("foreign");
+  let gateway: Gateway | null = null;
+  const start = async () => {
+    gateway = await Gateway.start({ settings: text, directory });
+    return gateway;
+  };
+  try {
+    await run(start);
+  } catch (error) {
+    const events = await (gateway as Gateway | null)?.api.events(0, 1000).catch(() => []);
+    for (const { transition, text, evidence } of events ?? [])
+      process.stderr.write(`${transition}: ${text} ${JSON.stringify(evidence)}\n`);
+    throw error;
+  } finally {
+    await (gateway as Gateway | null)?.kill();
+    for (const tgtd of tgtds) await tgtd.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+describe.skipIf(obstacle !== undefined)(title, () => {
+  /** 200 blocks and a filemark on the way, the drive lost, 100 more: nothing of it is heard by the host. */
+  async function loseDrive(
+    start: () => Promise<Gateway>,
+    lose: () => Promise<void>,
+  ): Promise<{ gateway: Gateway; job: TapeJob }> {
+    const gateway = await start();
+    const session = gateway.connect();
+    const job = new TapeJob(session);
+    job.load("VT0002L8");
+    for (let n = 0; n < 100; n++) job.block(BLOCK_BYTES + n);
+    job.filemarks(1);
+    for (let n = 0; n < 100; n++) job.block(BLOCK_BYTES);
+    await lose();
+    for (let n = 0; n < 100; n++) job.block(BLOCK_BYTES);
+    job.filemarks(1);
+    expect(job.errorWords).toEqual([]);
+    expect(readBack(session, job)).toEqual(job.written);
+    const { devices } = await gateway.api.status();
+    expect(devices[0]).toMatchObject({ state: "Streaming", drive: { id: 2 } });
+    return { gateway, job };
+  }
+
+  test(
+    "RED-20, RED-21, 620-621: a drive of a network library is deleted in mid-job and keeps its cartridge: a spare one in the other drive gets the whole image; no error at the host; the coupling outlives a restart",
+    async () => {
+      const tgtd = await startTgtd({ port: freePort(), drives: 2, cartridges: 3, cartridgeMegabytes: 256 });
+      const text = settings([drive(tgtd, 1), drive(tgtd, 2)], [changer(tgtd)], "spareCartridges = 1\n");
+      await withBoth([tgtd], text, async (start) => {
+        const lost = await loseDrive(start, () => deleteDrive(tgtd));
+        expect(await lost.gateway.stop()).toBe(0);
+        const gateway = await start();
+        const { job } = lost;
+        const session = gateway.connect();
+        job.reconnect(session);
+        const after = await gateway.api.status();
+        expect(after.devices[0]).toMatchObject({ drive: { id: 2 }, cartridge: { barcode: "VT0002L8" } });
+        job.tape.testUnitReady();
+        mustBeGood("drive", job.tape.waitReady(10_000));
+        expect(readBack(session, job)).toEqual(job.written);
+        const library = new HostChanger(session, 0);
+        mustBeGood("changer", library.waitReady());
+        library.unloadDrive(0);
+        expect(await gateway.stop()).toBe(0);
+      });
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "RED-20, RED-21, 620-621: kill -9 of the library that the cartridge is in, in mid-write: a drive of a second library goes on with a spare cartridge and the whole image; no error at the host",
+    async () => {
+      const media = temporaryDirectory("media");
+      const shape = { port: freePort(), drives: 1, cartridges: 2, cartridgeMegabytes: 256, directory: media };
+      const first = await startTgtd(shape);
+      const second = await startTgtd({
+        ...{ port: freePort(), drives: 1, cartridges: 1, cartridgeMegabytes: 256, barcodePrefix: "SP" },
+      });
+      const drives = [drive(first, 1), drive(second, 1, 2)];
+      const text = settings(drives, [changer(first), changer(second)], "spareCartridges = 1\n");
+      await withBoth([first, second], text, async (start) => {
+        const lost = await loseDrive(start, async () => first.signal("SIGKILL"));
+        expect((await lost.gateway.api.status()).drives[0]).toMatchObject({ id: 1, state: "failed" });
+        expect(await lost.gateway.stop()).toBe(0);
+        // The dead library is switched on again: its drive stays out until somebody returns it.
+        await first.stop();
+        const revived = await startTgtd(shape);
+        try {
+          const gateway = await start();
+          const { devices, drives } = await gateway.api.status();
+          expect(drives[0]).toMatchObject({ id: 1, state: "failed", cartridge: null });
+          expect(devices[0]).toMatchObject({ state: "Streaming", drive: { id: 2 } });
+          const session = gateway.connect();
+          lost.job.reconnect(session);
+          lost.job.tape.testUnitReady();
+          mustBeGood("drive", lost.job.tape.waitReady(10_000));
+          expect(readBack(session, lost.job)).toEqual(lost.job.written);
+          expect(await gateway.stop()).toBe(0);
+        } finally {
+          await revived.stop();
+          rmSync(media, { recursive: true, force: true });
+        }
+      });
+    },
+    TIMEOUT_MS,
+  );
+});
