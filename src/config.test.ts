@@ -157,3 +157,37 @@ describe("what is wrong is told with file, key and what was expected", () => {
     });
   });
 });
+
+describe("a library of others", () => {
+  const UNIT = 'portal = "[::1]:3260", target = "iqn.2026-01.net.example:lib", lun = 1';
+  const parse = (text: string) => parseSettings(text, "u.toml", { stateDirectory: "/s" }, {});
+
+  test("drives and changers are units of targets; the last drives are the spares", () => {
+    const outcome = parse(
+      `[library]\nkind = "iscsi"\nspares = 1\ndrives = [{ ${UNIT}, changerElement = 256 }, { ${UNIT}, changerElement = 257 }]\nchangers = [{ ${UNIT} }]\n`,
+    );
+    if (outcome.kind !== "settings") throw new Error(outcome.lines.join("\n"));
+    const { library, devices } = outcome.settings;
+    expect(library).toMatchObject({ kind: "iscsi", driveCount: 1, spareCount: 1, barcodes: [] });
+    const unit = { host: "::1", port: 3260, targetName: "iqn.2026-01.net.example:lib", lun: 1 };
+    expect(library.foreign?.drives[1]).toEqual({ ...unit, changer: 0, element: 257 });
+    expect(library.foreign?.changers).toEqual([unit]);
+    expect(devices).toHaveLength(1);
+  });
+
+  test("what does not belong together is told by its key", () => {
+    const lines = (text: string) => {
+      const outcome = parse(`[library]\n${text}\n`);
+      return outcome.kind === "misconfigured" ? outcome.lines.join("\n") : "accepted";
+    };
+    expect(lines('kind = "iscsi"')).toContain("library.changers");
+    expect(lines('kind = "iscsi"')).toContain("library.drives");
+    expect(lines(`drives = [{ ${UNIT}, changerElement = 256 }]`)).toContain("library.drives");
+    expect(lines(`changers = [{ ${UNIT} }]`)).toContain("library.changers");
+    const good = `kind = "iscsi"\ndrives = [{ ${UNIT}, changerElement = 256 }]\nchangers = [{ ${UNIT} }]\n`;
+    expect(lines(`${good}slots = 3`)).toContain("library.slots");
+    expect(lines(`${good}spares = 1`)).toContain("library.spares");
+    expect(lines(good.replace("256 }", "256, changer = 2 }"))).toContain("library.drives[1].changer");
+    expect(lines(good)).toBe("accepted");
+  });
+});
