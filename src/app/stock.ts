@@ -195,7 +195,8 @@ export class Stock {
   }
 
   standIn(failed: Barcode, replacement: Barcode, reason: string): void {
-    if (this.cartridge(failed)?.shown === null) return;
+    const known = this.cartridge(failed);
+    if (known === undefined || known.shown === null) return;
     this.robot.standIn(failed, replacement, reason);
     const { label, takenFrom } = this.robot.standIns().find((one) => one.replacement === replacement) ?? {
       label: failed,
