@@ -18,18 +18,22 @@ describe("RED-01: CHAP (RFC 7143 §12.1.3, RFC 1994 §4.1)", () => {
     expect([5, 6, 7].map(ours)).toEqual([due("md5"), due("sha1"), due("sha256")]);
   });
 
-  test("one-way: the right secret passes, another secret, another user do not", () => {
-    const run = (own: typeof host) => {
-      const target = new ChapTarget(host, null);
-      const initiator = new ChapInitiator(own, null);
-      const challenge = target.step(initiator.offer());
-      expect(value(reply(challenge), "CHAP_A")).toBe("7");
-      return target.step(reply(initiator.step(reply(challenge))));
-    };
-    expect(run(host)).toEqual({ kind: "passed", reply: [] });
-    expect(run({ ...host, secret: library.secret }).kind).toBe("failed");
-    expect(run({ ...host, user: "other" }).kind).toBe("failed");
-  });
+  test.each(["5", "6", "7"])(
+    "one-way, algorithm %s: the right secret passes, another secret, another user do not",
+    (algorithm) => {
+      const run = (own: typeof host) => {
+        const target = new ChapTarget(host, null);
+        const initiator = new ChapInitiator(own, null);
+        expect(initiator.offer()).toEqual([["CHAP_A", "5,6,7"]]);
+        const challenge = target.step([["CHAP_A", `99,${algorithm},5`]]);
+        expect(value(reply(challenge), "CHAP_A")).toBe(algorithm);
+        return target.step(reply(initiator.step(reply(challenge))));
+      };
+      expect(run(host)).toEqual({ kind: "passed", reply: [] });
+      expect(run({ ...host, secret: library.secret }).kind).toBe("failed");
+      expect(run({ ...host, user: "other" }).kind).toBe("failed");
+    },
+  );
 
   test("mutual: the target proves itself; one that cannot is refused by the initiator", () => {
     const run = (target: ChapTarget, mutual: typeof library) => {

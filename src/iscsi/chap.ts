@@ -15,11 +15,12 @@ import type { TextPair } from "./text.ts";
 export const CHAP_SECRET_BYTES_MIN = 12;
 const CHALLENGE_BYTES_MAX = 1024;
 
-/** Algorithms by their numbers (IANA, PPP authentication algorithms), in our order of preference. */
+/** Algorithms by their numbers (IANA, PPP authentication algorithms), as we offer them: MD5, which everybody has, first. Some
+ *  targets (tgtd) take 7 for SHA-1, as a draft once did, and choose the first that they know. */
 const ALGORITHMS: ReadonlyMap<number, { readonly hash: string; readonly challengeBytes: number }> = new Map([
-  [7, { hash: "sha256", challengeBytes: 32 }],
   [5, { hash: "md5", challengeBytes: 16 }],
   [6, { hash: "sha1", challengeBytes: 20 }],
+  [7, { hash: "sha256", challengeBytes: 32 }],
 ]);
 
 export interface ChapCredentials {

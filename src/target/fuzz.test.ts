@@ -17,6 +17,14 @@ const PDUS = Math.max(1000, Math.floor(Number(process.env.FUZZ_INPUTS ?? 100_000
 const PLACES_FROM = 1 << 20;
 const PLACES_TO = 25 << 20;
 
+/** What a garbage collector may keep; a task or a region a connection would be far more. */
+const GROWTH_BYTES_MAX = 128 << 20;
+
+function residentBytes(): number {
+  Bun.gc(true);
+  return process.memoryUsage().rss;
+}
+
 const crc = openCrc32c();
 const digests = digestsOf(
   { ...defaultParameters(), headerDigest: "CRC32C", dataDigest: "CRC32C" },
@@ -169,7 +177,9 @@ test(`RED-01: ${PDUS} random and spoilt PDUs, seed ${SEED}: nothing is thrown, n
   let connections = 1;
   let sent = 0;
   let fresh = true;
+  let rssAfterWarmUp = 0;
   for (; sent < PDUS; sent++) {
+    if (sent === PDUS >>> 2) rssAfterWarmUp = residentBytes();
     if (fresh && random(10) > 0) {
       const asks = random(3) === 0;
       const value = asks ? "CRC32C" : "None";
@@ -208,6 +218,7 @@ test(`RED-01: ${PDUS} random and spoilt PDUs, seed ${SEED}: nothing is thrown, n
   for (let turn = 0; turn < 10; turn++) target.pollOnce(1);
   expect(connections).toBeGreaterThan(100);
   expect(target.sessions()).toEqual([]);
+  expect(residentBytes() - rssAfterWarmUp).toBeLessThan(GROWTH_BYTES_MAX);
   expect(descriptors()).toBeLessThan(before + 2);
   expect(target.stats.digestErrors).toBeGreaterThan(10);
   const untouched = [unit.memory.bytes.subarray(0, PLACES_FROM), unit.memory.bytes.subarray(PLACES_TO)];
