@@ -32,6 +32,7 @@ const FLOW_WORDS: Readonly<Record<Flow, number>> = {
 };
 
 const EVIDENCE_WITHIN_MS = 2000;
+const ANSWER_WITHIN_MS = 2000;
 const EJECT_WITHIN_MS = 120_000;
 const READY_WITHIN_MS = 300_000;
 /** 615: some locates and a few blocks. */
@@ -288,7 +289,12 @@ export class DeviceDesk {
 
   /** 613: the drive gives its cartridge up, or does not. */
   private async unload(attempt: number, drive: DriveId): Promise<void> {
-    const ejected = await this.parts.stock.worker(drive).order<string>({ kind: "eject" }, EJECT_WITHIN_MS);
+    const worker = this.parts.stock.worker(drive);
+    // A Worker that hangs in a call to a drive of others answers nothing: then nobody waits for the whole time of an unload.
+    const hangs =
+      this.parts.stock.robot.isForeign &&
+      (await worker.order({ kind: "faults" }, ANSWER_WITHIN_MS)) === undefined;
+    const ejected = hangs ? undefined : await worker.order<string>({ kind: "eject" }, EJECT_WITHIN_MS);
     if (ejected === "ejected" || ejected === "empty") this.dispatch({ kind: "unloaded", attempt });
     else
       this.dispatch({

@@ -75,6 +75,11 @@ export class FileRobot implements Robot {
     this.#state = state;
   }
 
+  /** Drives and robot are of others: a drive that hangs cannot be asked for anything meanwhile. */
+  get isForeign(): boolean {
+    return this.#options.hand !== undefined;
+  }
+
   static open(options: FileRobotOptions): FileRobot | LibraryProblem {
     const state = loadLibraryState(options.directory, options.hand === undefined);
     if ("kind" in state) return state;

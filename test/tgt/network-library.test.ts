@@ -183,4 +183,22 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     },
     TIMEOUT_MS,
   );
+
+  test(
+    "RED-20, RED-21: a library that hangs (SIGSTOP) in mid-write is given up before the host notices; a second one goes on",
+    async () => {
+      const first = await startTgtd({ port: freePort(), drives: 1, cartridges: 2, cartridgeMegabytes: 256 });
+      const second = await startTgtd({
+        ...{ port: freePort(), drives: 1, cartridges: 1, cartridgeMegabytes: 256, barcodePrefix: "SP" },
+      });
+      const drives = [drive(first, 1), drive(second, 1, 2)];
+      const text = settings(drives, [changer(first), changer(second)], "spareCartridges = 1\n");
+      const quick = text.replace("[device]\n", "[device]\ndriveAnswerSeconds = 1\n");
+      await withBoth([first, second], quick, async (start) => {
+        await loseDrive(start, async () => first.signal("SIGSTOP"));
+        first.signal("SIGKILL");
+      });
+    },
+    TIMEOUT_MS * 2,
+  );
 });
