@@ -99,7 +99,7 @@ test("SSC-5 §7.7: a drive that tells its place gets every command as it is, aft
   opened.close();
 });
 
-test("DESIGN rule 3: a position confirmed by a blind drive is behind a synchronising filemark", () => {
+test("RED-33, DESIGN rule 3: a position confirmed by a blind drive is behind a synchronising filemark", () => {
   let blind: Blind | undefined;
   const opened = open(true, (file) => {
     blind = new Blind(file, true);

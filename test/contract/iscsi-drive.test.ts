@@ -70,7 +70,7 @@ describe("over iSCSI", () => {
   };
 
   for (const carriedOut of [true, false]) {
-    test(`RED-21: a write whose connection breaks is told as lost and not sent again (${carriedOut ? "" : "not "}carried out)`, async () => {
+    test(`RED-33: a write whose connection breaks is told as lost and not sent again (${carriedOut ? "" : "not "}carried out)`, async () => {
       const { drive, transport } = opened();
       for (let n = 0; n < 3; n++) expect(drive.write(area.address, area.fill(1000, n))).toBe("good");
       await relay.order({ kind: "break", opcode: WRITE_6, carriedOut });
@@ -95,7 +95,7 @@ describe("over iSCSI", () => {
     });
   }
 
-  test("RED-21: a question is asked once more on a new session, a relative movement is not", async () => {
+  test("RED-33: a question is asked once more on a new session, a relative movement is not", async () => {
     const { drive, transport } = opened();
     await relay.order({ kind: "break", opcode: READ_POSITION, carriedOut: false });
     expect(drive.readPosition()).toBe("good");
@@ -108,7 +108,7 @@ describe("over iSCSI", () => {
     transport.close();
   });
 
-  test("RED-21: a command without an answer is lost when its time is over, and is not asked again", async () => {
+  test("RED-33: a command without an answer is lost when its time is over, and is not asked again", async () => {
     const { drive, transport } = opened();
     await relay.order({ kind: "hang", opcode: REWIND });
     const reply = drive.reply;
@@ -122,7 +122,7 @@ describe("over iSCSI", () => {
   });
 });
 
-test("RED-21: a drive that is away is told as not reached, with its address, and nothing was sent", () => {
+test("RED-33: a drive that is away is told as not reached, with its address, and nothing was sent", () => {
   const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
   const { port } = listener;
   listener.stop(true);

@@ -131,7 +131,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     return top;
   };
 
-  test("RED-09, RED-21, 604: kill -9 in mid-write is a loss of the path; what the tape has is found by REWIND and SPACE, the rest is written anew", async () => {
+  test("RED-09, RED-33, 604: kill -9 in mid-write is a loss of the path; what the tape has is found by REWIND and SPACE, the rest is written anew", async () => {
     const directory = mkdtempSync(join(tmpdir(), "understudy-media-"));
     let top: BenchTop | undefined;
     try {
@@ -155,7 +155,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     }
   }, 30_000);
 
-  test("RED-09, 611-616: a drive that goes offline: the changer moves the cartridge to the other one, which goes on", async () => {
+  test("RED-09, RED-33, 611-616: a drive that goes offline: the changer moves the cartridge to the other one, which goes on", async () => {
     await withLibrary(
       async (tgtd, changer) => {
         const top = begin(loaded(tgtd, changer));
@@ -177,7 +177,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     );
   }, 30_000);
 
-  test("RED-21, 613: a drive whose LUN is deleted in mid-job answers as no unit, and keeps its cartridge: the changer says so", async () => {
+  test("RED-33, 613: a drive whose LUN is deleted in mid-job answers as no unit, and keeps its cartridge: the changer says so", async () => {
     await withLibrary(async (tgtd, changer) => {
       const drive = loaded(tgtd, changer);
       const area = new NativeArea();
@@ -189,7 +189,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     });
   }, 30_000);
 
-  test("RED-21: a drive that hangs (SIGSTOP) is lost when the write's time is over", async () => {
+  test("RED-33: a drive that hangs (SIGSTOP) is lost when the write's time is over", async () => {
     await withLibrary((tgtd, changer) => {
       const drive = loaded(tgtd, changer, 1, 400);
       const area = new NativeArea();

@@ -121,7 +121,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
   }
 
   test(
-    "RED-20, RED-21, 620-621: a drive of a network library is deleted in mid-job and keeps its cartridge: a spare one in the other drive gets the whole image; no error at the host; the coupling outlives a restart",
+    "RED-21, RED-33, 620-621: a drive of a network library is deleted in mid-job and keeps its cartridge: a spare one in the other drive gets the whole image; no error at the host; the coupling outlives a restart",
     async () => {
       const tgtd = await startTgtd({ port: freePort(), drives: 2, cartridges: 3, cartridgeMegabytes: 256 });
       const text = settings([drive(tgtd, 1), drive(tgtd, 2)], [changer(tgtd)], "spareCartridges = 1\n");
@@ -147,7 +147,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
   );
 
   test(
-    "RED-20, RED-21, 620-621: kill -9 of the library that the cartridge is in, in mid-write: a drive of a second library goes on with a spare cartridge and the whole image; no error at the host",
+    "RED-21, RED-33, 620-621: kill -9 of the library that the cartridge is in, in mid-write: a drive of a second library goes on with a spare cartridge and the whole image; no error at the host",
     async () => {
       const media = temporaryDirectory("media");
       const shape = { port: freePort(), drives: 1, cartridges: 2, cartridgeMegabytes: 256, directory: media };
@@ -185,7 +185,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
   );
 
   test(
-    "RED-20, RED-21: a library that hangs (SIGSTOP) in mid-write is given up before the host notices; a second one goes on",
+    "RED-21, RED-33: a library that hangs (SIGSTOP) in mid-write is given up before the host notices; a second one goes on",
     async () => {
       const first = await startTgtd({ port: freePort(), drives: 1, cartridges: 2, cartridgeMegabytes: 256 });
       const second = await startTgtd({
