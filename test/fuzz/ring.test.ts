@@ -2,6 +2,8 @@
  *  by immediate, unsolicited and solicited data, and what is asked for back, all of them at odds with each other. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { BenchTop } from "../../src/director/tee/bench-top.fixture.ts";
+import { digestsOf, NO_DIGESTS, openCrc32c } from "../../src/iscsi/digest.ts";
+import { defaultParameters } from "../../src/iscsi/keys.ts";
 import * as pdu from "../../src/iscsi/pdu.ts";
 import { Target } from "../../src/target/front-loop.ts";
 import { type Received, TARGET, TestClient } from "../../src/target/testing/client.ts";
@@ -11,7 +13,7 @@ const SEED = 20260103;
 /** Three of twenty of all inputs (FUZZ_INPUTS, default 100 000) are commands with data. */
 const COMMANDS = Math.max(500, Math.floor(Number(process.env.FUZZ_INPUTS ?? 100_000) * 0.15));
 /** Blocks on the tape before it is read back and written anew. */
-const BLOCKS_A_ROUND = 200;
+const BLOCKS_A_ROUND = 40;
 const GUARD_BYTES = 65536;
 const GUARD = 0xa5;
 const GOOD = 0;
@@ -27,6 +29,12 @@ function randomOf(seed: number): (below: number) => number {
   };
 }
 
+const crc = openCrc32c();
+const DIGESTS = digestsOf(
+  { ...defaultParameters(), headerDigest: "CRC32C", dataDigest: "CRC32C" },
+  () => crc,
+);
+
 let top: BenchTop;
 let target: Target;
 let client: TestClient;
@@ -34,7 +42,7 @@ let client: TestClient;
 beforeEach(() => {
   top = new BenchTop();
   target = new Target({ iqn: TARGET, address: "127.0.0.1", port: 0, units: new Map([[0, top.unit]]) });
-  connect();
+  connect(false);
 });
 
 afterEach(() => {
@@ -43,7 +51,8 @@ afterEach(() => {
   top.close();
 });
 
-function connect(): void {
+function connect(withDigests: boolean): void {
+  const digest = withDigests ? "CRC32C" : "None";
   client = new TestClient(target);
   client.login({
     keys: [
@@ -51,8 +60,11 @@ function connect(): void {
       ["MaxRecvDataSegmentLength", "8192"],
       ["MaxBurstLength", "16384"],
       ["FirstBurstLength", "8192"],
+      ["HeaderDigest", digest],
+      ["DataDigest", digest],
     ],
   });
+  client.digests = withDigests ? DIGESTS : NO_DIGESTS;
 }
 
 /** As BenchTop's own blocks. */
@@ -101,19 +113,21 @@ test(`RED-02: ${COMMANDS} commands with data lengths at odds, seed ${SEED}: ever
   let seed = 0;
   let good = 0;
   let lost = 0;
+  let readBlocks = 0;
 
   const write = (): void => {
     seed = (seed + 1) & 255;
     const length = lengthOf();
     const expected = random(3) > 0 ? length : random(4) === 0 ? 0 : lengthOf();
-    const immediate = Math.min(random(3) === 0 ? lengthOf() : Math.min(length, expected), 8192);
+    const immediate = Math.min(random(60) === 0 ? lengthOf() : random(1 + Math.min(length, expected)), 8192);
     const unsolicited = random(5) === 0;
     const cdb = [0x0a, 0, length >>> 16, (length >>> 8) & 255, length & 255, 0];
     const data = pattern(seed, 0, immediate);
+    if (random(300) === 0) client.breaks = "data";
     const itt = client.command(cdb, "write", expected, { immediateData: data, final: !unsolicited });
     if (unsolicited) {
       const more = Math.min(
-        random(2) > 0 ? Math.max(0, expected - immediate) : random(5000),
+        random(15) > 0 ? Math.max(0, expected - immediate) : random(5000),
         8192 - immediate,
       );
       if (more >= 0) client.dataOut(itt, pdu.TAG_NONE, 0, immediate, pattern(seed, immediate, more), true);
@@ -121,11 +135,12 @@ test(`RED-02: ${COMMANDS} commands with data lengths at odds, seed ${SEED}: ever
     const answer = answerTo(itt, (r2t) => {
       const from = r2t.field(pdu.AT_R2T_OFFSET);
       const asked = r2t.field(pdu.AT_R2T_BYTES);
-      const ttt = random(100) === 0 ? random(65536) : r2t.field(pdu.AT_TTT);
+      const ttt = random(200) === 0 ? random(65536) : r2t.field(pdu.AT_TTT);
       for (let done = 0, sn = 0; done < asked; ) {
         const part = Math.min(1 + random(9000), asked - done);
         const bytes = random(60) === 0 ? random(9000) : part;
         done += part;
+        if (random(300) === 0) client.breaks = "data";
         client.dataOut(
           itt,
           ttt,
@@ -142,7 +157,7 @@ test(`RED-02: ${COMMANDS} commands with data lengths at odds, seed ${SEED}: ever
       client.close();
       target.pollOnce(0);
       settle();
-      connect();
+      connect(random(2) === 0);
       blocks = [];
       rewind();
     } else if (answer.status === GOOD) {
@@ -177,6 +192,7 @@ test(`RED-02: ${COMMANDS} commands with data lengths at odds, seed ${SEED}: ever
           got += part.data.length;
         },
       );
+      readBlocks++;
       expect([answer?.status, got]).toEqual([GOOD, Math.min(asked, expected, block.bytes)]);
     }
     rewind();
@@ -193,5 +209,7 @@ test(`RED-02: ${COMMANDS} commands with data lengths at odds, seed ${SEED}: ever
   readBack();
   expect(good).toBeGreaterThan(COMMANDS / 8);
   expect(lost).toBeGreaterThan(0);
+  expect(readBlocks).toBeGreaterThan(COMMANDS / 8);
+  expect(target.stats.digestErrors).toBeGreaterThan(0);
   expect(guard.every((byte) => byte === GUARD)).toBe(true);
 }, 600_000);
