@@ -11,8 +11,8 @@ import { INITIATOR, type Received, TARGET, TestClient } from "./testing/client.t
 import { FakeUnit, HANG, READ, TEST_UNIT_READY, WRITE } from "./testing/fake-unit.ts";
 
 const SEED = 20260101;
-/** FUZZ_INPUTS: how many inputs all fuzz tests together take (default 100 000); half of them are PDUs. */
-const PDUS = Math.max(1000, Math.floor(Number(process.env.FUZZ_INPUTS ?? 100_000) / 2));
+/** FUZZ_INPUTS: how many inputs all fuzz tests together take (default 100 000); half of them, 20 000 at least, are PDUs. */
+const PDUS = Math.max(20_000, Math.floor(Number(process.env.FUZZ_INPUTS ?? 100_000) / 2));
 /** The unit writes between these two offsets of its memory only. */
 const PLACES_FROM = 1 << 20;
 const PLACES_TO = 25 << 20;

@@ -10,8 +10,8 @@ import { type Received, TARGET, TestClient } from "../../src/target/testing/clie
 import * as at from "../../wasm/ring/layout.ts";
 
 const SEED = 20260103;
-/** Three of twenty of all inputs (FUZZ_INPUTS, default 100 000) are commands with data. */
-const COMMANDS = Math.max(500, Math.floor(Number(process.env.FUZZ_INPUTS ?? 100_000) * 0.15));
+/** Three of twenty of all inputs (FUZZ_INPUTS, default 100 000), 5000 at least, are commands with data. */
+const COMMANDS = Math.max(5000, Math.floor(Number(process.env.FUZZ_INPUTS ?? 100_000) * 0.15));
 /** Blocks on the tape before it is read back and written anew. */
 const BLOCKS_A_ROUND = 40;
 const GUARD_BYTES = 65536;
