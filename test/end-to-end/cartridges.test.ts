@@ -21,6 +21,7 @@ const CORRUPT = "sense 3/3100";
 interface Shape {
   readonly badCartridge?: "swap" | "otherDrive";
   readonly noSpare?: "report" | "hold";
+  readonly spares?: number;
   readonly spareCartridges?: number;
   readonly cacheMegabytes?: number;
   readonly paceMegabytesPerSecond?: number;
@@ -40,7 +41,7 @@ driveAnswerSeconds = ${shape.driveAnswerSeconds ?? 60}
 cache = { megabytes = ${shape.cacheMegabytes ?? 256}, members = 3 }
 [library]
 drives = 1
-spares = 1
+spares = ${shape.spares ?? 1}
 slots = 4
 spareCartridges = ${shape.spareCartridges ?? 1}
 capacityMegabytes = 2048
@@ -276,6 +277,75 @@ test(
       expect(deviceOf(await gateway.api.status()).reason).toContain("whole image");
       session.close();
     }),
+  TIMEOUT_MS,
+);
+
+test(
+  "RED-22: the replacement fails too: the next one gets the image; a drive hangs while it is written: another goes on; the barcode stays",
+  () =>
+    withGateway(
+      "twice",
+      settings({
+        spareCartridges: 2,
+        driveAnswerSeconds: 1,
+        faults: [
+          `drive 1: on write 200: ${CORRUPT}`,
+          `drive 1: on write 250: ${CORRUPT}`,
+          "drive 1: on write 300: hang",
+        ],
+      }),
+      async (gateway) => {
+        const session = gateway.connect();
+        const job = new TapeJob(session);
+        job.load(BARCODE);
+        stream(job, 64 * MIB);
+        job.filemarks(1);
+        expect(job.errorWords).toEqual([]);
+        const status = await streaming(gateway);
+        expect(deviceOf(status)).toMatchObject({ drive: { id: 2 }, cartridge: { barcode: BARCODE } });
+        expect(status.standIns).toMatchObject([{ label: BARCODE, replacementIn: "drive 2" }]);
+        const { replacement = "" } = status.standIns[0] ?? {};
+        expect(["UND003L8", SPARE]).toContain(replacement);
+        session.logout();
+        expect(await gateway.stop()).toBe(0);
+        expectWhole(gateway, replacement, job);
+      },
+    ),
+  TIMEOUT_MS,
+);
+
+test(
+  "RED-22: data was on the cartridge before, and is in no journal: a drive's failure is mended, the cartridge's is reported as it is",
+  async () => {
+    const directory = temporaryDirectory("append");
+    let gateway: Gateway | null = null;
+    try {
+      gateway = await Gateway.start({ directory, settings: settings({}) });
+      const job = new TapeJob(gateway.connect());
+      job.load(BARCODE);
+      stream(job, 8 * MIB);
+      job.filemarks(1);
+      expect(await gateway.stop()).toBe(0);
+      const faults = ["drive 1: on write 50: hardware error", `drive 2: on write 100: ${CORRUPT}`];
+      gateway = await Gateway.start({ directory, settings: settings({ faults }) });
+      job.reconnect(gateway.connect());
+      job.tape.testUnitReady();
+      mustBeGood("drive", job.tape.waitReady(READY_MS));
+      mustBeGood("SPACE", job.tape.space("endOfData"));
+      expect(deviceOf(await gateway.api.status()).protects).toEqual({ drive: true, cartridge: false });
+      for (let n = 0; n < 2000 && job.errors.length === 0; n++) job.block(64 * KIB);
+      const [error] = job.errors;
+      if (error?.kind !== "checkCondition") throw new Error(`expected sense, got ${job.errorWords[0]}`);
+      expect(error.sense).toMatchObject({ key: 3, asc: 0x31, deferred: true });
+      expect(deviceOf(await gateway.api.status())).toMatchObject({ state: "Halted", drive: { id: 2 } });
+      expect(await realPlaces(gateway)).toMatchObject({ [SPARE]: "slot 4" });
+      const { alike, objects } = compareCartridge(gateway.cartridgeFile(BARCODE), job.written);
+      expect(alike).toBe(objects);
+    } finally {
+      await gateway?.kill();
+      rmSync(directory, { recursive: true, force: true });
+    }
+  },
   TIMEOUT_MS,
 );
 

@@ -75,6 +75,30 @@ describe.skipIf(obstacle !== undefined)(title, () => {
       TEST_TIMEOUT_MS,
     );
   }
+
+  for (const { row, what, rules, drive } of [
+    {
+      row: "RED-22a",
+      what: "a cartridge that fails half way is swapped for another",
+      rules: ["on write 1: sense 3/3100"],
+      drive: 1,
+    },
+    {
+      row: "RED-21",
+      what: "a cartridge stuck in a dead drive is left there",
+      rules: ["on write 1: stuck", "on write 1: hardware error"],
+      drive: 3,
+    },
+  ]) {
+    test(
+      `${row}: ${what}: tar exits 0, all compares equal on the one that stands in, no tape error is logged`,
+      async () => {
+        gateway = await startGateway(slowLibrary(16).replace("[library]", "[library]\nspareCartridges = 1"));
+        await loseCartridgeInMidTar(gateway, rules, drive);
+      },
+      TEST_TIMEOUT_MS,
+    );
+  }
 });
 
 /** What a tape file is to hold, as the guest worked it out beforehand. */
@@ -192,6 +216,44 @@ async function killDriveInMidTar(gateway: Gateway, fault: string, ringMegabytes:
   compareCartridge(gateway, streams);
 }
 
+async function loseCartridgeInMidTar(
+  gateway: Gateway,
+  rules: readonly string[],
+  drive: number,
+): Promise<void> {
+  const megabytes = 80;
+  const streams: TarStream[] = [];
+  let broken: Promise<unknown> | undefined;
+  const result = await runGuest({
+    script: "tar-big.sh",
+    env: { PORT: gateway.iscsiPort, MEGABYTES: megabytes },
+    memoryMegabytes: 500 + 2 * megabytes,
+    onLine: (line) => {
+      const [word, name, file, md5, bytes, skipped] = line.split(" ");
+      if (word !== "GUEST-MARK") return;
+      if (name === "tar-stream")
+        streams.push({
+          file: Number(file),
+          md5: String(md5),
+          bytes: Number(bytes),
+          skippedBytes: Number(skipped),
+        });
+      if (name === "tar-bytes" && Number(file) >= (megabytes / 2) * MEBIBYTE)
+        broken ??= rules.reduce<Promise<unknown>>(
+          (before, rule) => before.then(() => breakDrive(gateway, rule)),
+          Promise.resolve(),
+        );
+    },
+  });
+  await broken;
+  await mustPass(result, gateway);
+  const after = await api<Status>(gateway, "status");
+  expect(after.devices[0]).toMatchObject({ state: "Streaming", drive: { id: drive }, owedFilemarks: 0 });
+  expect(after.standIns).toMatchObject([{ label: BARCODES[0], replacement: BARCODES[7] }]);
+  expect(result.dmesg).not.toMatch(/st\d+: (Error|Failed)|Sense Key|I\/O error/);
+  compareCartridge(gateway, streams, BARCODES[7]);
+}
+
 /** Device 1 as the API shows it, several times a second, from the fault on. */
 class Watch {
   readonly seen: DeviceStatus[] = [];
@@ -219,8 +281,12 @@ class Watch {
 }
 
 /** What the guest wrote is what lies on the cartridge, says a reader that shares no code with the writer. */
-function compareCartridge(gateway: Gateway, streams: readonly TarStream[]): void {
-  const path = join(gateway.stateDirectory, "library", "cartridges", `${BARCODES[0]}.tape`);
+function compareCartridge(
+  gateway: Gateway,
+  streams: readonly TarStream[],
+  barcode: string | undefined = BARCODES[0],
+): void {
+  const path = join(gateway.stateDirectory, "library", "cartridges", `${barcode}.tape`);
   const reader = new CartridgeReader(path);
   try {
     const found = streams.map(({ file, skippedBytes }): TarStream => {
