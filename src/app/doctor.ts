@@ -6,6 +6,7 @@ import type { DoctorReport, DoctorRequest } from "../cli/ports.ts";
 import { loadSettings } from "../config.ts";
 import { Findings } from "./doctor/finding.ts";
 import { checkFiles, checkKernel, checkMemory, checkPorts, checkTimeLimits } from "./doctor/machine.ts";
+import { checkForeign, checkSecrets } from "./doctor/network.ts";
 import { checkCaches, checkLibrary, checkSpeed } from "./doctor/storage.ts";
 
 const MEASURE_MS = 500;
@@ -45,7 +46,9 @@ export async function examine(request: DoctorRequest): Promise<DoctorReport> {
     checkFiles(settings, findings);
     checkPorts(settings, running, findings);
     checkTimeLimits(settings, findings);
-    checkLibrary(settings, findings);
+    checkSecrets(settings, findings);
+    if (settings.library.foreign === null) checkLibrary(settings, findings);
+    else if (!running) checkForeign(settings, findings);
     checkCaches(settings, running, findings);
     if (!running) checkSpeed(settings, MEASURE_MS, findings);
   } finally {

@@ -4,7 +4,7 @@ import { ptr } from "bun:ffi";
 import { CommandReply, type DataDirection } from "../base/command-reply.ts";
 import { MailboxReceiver } from "../base/mailbox.ts";
 import { IscsiTransport } from "../device/iscsi-transport.ts";
-import { CdbBuffer, putInitializeElementStatus, putMoveMedium, putReadElementStatus } from "../scsi/cdb.ts";
+import { CdbBuffer, putMoveMedium, putReadElementStatus } from "../scsi/cdb.ts";
 import { parseElementStatus, parseSense, senseText } from "../scsi/replies.ts";
 import { KEY_NOT_READY, KEY_UNIT_ATTENTION } from "../scsi/senses.ts";
 import { STATUS_GOOD } from "../scsi/unit/task.ts";
@@ -63,7 +63,6 @@ export class Changer {
   /** All elements, asked for type by type: some changers answer "all" wrongly. */
   elements(): ChangerElements {
     const elements: (ChangerElements & { kind: "elements" })["elements"][number][] = [];
-    this.#send(putInitializeElementStatus(this.#cdb.bytes), "none", 0, MOVE_MS);
     for (const type of TYPES) {
       const cdbBytes = putReadElementStatus(this.#cdb.bytes, STATUS_BYTES, { type });
       if (!this.#send(cdbBytes, "in", STATUS_BYTES, ASK_MS))

@@ -112,7 +112,8 @@ export function measure(directory: string, forMs: number): Measured | string {
 }
 
 export function checkCaches(settings: Settings, running: boolean, findings: Findings): void {
-  const cartridges = fileSystemOf(join(settings.library.directory, "cartridges"));
+  const { foreign, directory } = settings.library;
+  const cartridges = foreign === null ? fileSystemOf(join(directory, "cartridges")) : -1;
   for (const device of settings.devices) {
     const area = `cache of ${device.name}`;
     const { memberPaths, parity } = device.cache;
