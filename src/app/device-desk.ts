@@ -19,7 +19,7 @@ import type { WorkerHandle } from "../workers/handle.ts";
 import type { CacheFacts, FailureNotice } from "../workers/protocol.ts";
 import { HangWatch } from "./hang-watch.ts";
 import { ProtectionNote } from "./protection-note.ts";
-import type { Stock } from "./stock.ts";
+import { addressOf, type Stock } from "./stock.ts";
 
 const log = logOf("director");
 
@@ -289,6 +289,12 @@ export class DeviceDesk {
 
   /** 613: the drive gives its cartridge up, or does not. */
   private async unload(attempt: number, drive: DriveId): Promise<void> {
+    const { robot } = this.parts.stock;
+    if (this.drive !== null && !robot.reaches(addressOf(drive), addressOf(this.drive))) {
+      const text = `the cartridge cannot be brought from drive ${drive} to drive ${this.drive}: they have different changers`;
+      this.dispatch({ kind: "unloadFailed", attempt, text });
+      return;
+    }
     const worker = this.parts.stock.worker(drive);
     // A Worker that hangs in a call to a drive of others answers nothing: then nobody waits for the whole time of an unload.
     const hangs =
@@ -315,7 +321,7 @@ export class DeviceDesk {
     // The journal counts headers and padding; what the host was let write fits a cartridge as large as the failed one.
     const failedBytes = stock.cartridge(failed)?.capacityBytes ?? Number.POSITIVE_INFINITY;
     const neededBytes = Math.min(memory.get(at.RECEIVED) - image.J, failedBytes);
-    const spare = stock.chooseCartridge(neededBytes, larger ? failedBytes : null);
+    const spare = stock.chooseCartridge(neededBytes, larger ? failedBytes : null, this.drive);
     if (spare === null) return refuse("there is no spare cartridge for it");
     const { barcode, serial, capacityBytes } = spare;
     const pinned = await cacheWorker?.order<boolean>({

@@ -51,6 +51,8 @@ export async function openForeignLibrary(
   return FileRobot.open({
     directory,
     bay: (id) => bay(id),
+    reaches: (source, destination) =>
+      found.places.get(source)?.changer === found.places.get(destination)?.changer,
     hand: (source, destination) => move(changers, found.places, source, destination),
   });
 }

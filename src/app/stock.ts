@@ -183,12 +183,20 @@ export class Stock {
     return this.cartridge(barcode)?.shown ?? null;
   }
 
-  chooseCartridge(neededBytes: number, largerThanBytes: number | null): CartridgeEntry | null {
+  /** `to`: the drive that it is to be brought to. */
+  chooseCartridge(
+    neededBytes: number,
+    largerThanBytes: number | null,
+    to: DriveId | null,
+  ): CartridgeEntry | null {
     const { cartridges } = this.robot.inventory();
     const reserve = cartridges.map(({ barcode, capacityBytes, isReserve, address }) => ({
       barcode,
       capacityBytes,
-      available: isReserve && address >= FIRST_SLOT_ADDRESS,
+      available:
+        isReserve &&
+        address >= FIRST_SLOT_ADDRESS &&
+        (to === null || this.robot.reaches(address, addressOf(to))),
     }));
     const chosen = chooseCartridge(reserve, neededBytes, largerThanBytes);
     return chosen === null ? null : (this.cartridge(chosen) ?? null);

@@ -40,6 +40,8 @@ export interface FileRobotOptions {
   readonly bay: (id: DriveId) => DriveBay | null;
   /** A robot of others that does the moving, between our addresses; null: done. Without it the map alone changes. */
   readonly hand?: (sourceAddress: number, destinationAddress: number) => Promise<MoveOutcome | null>;
+  /** Can the hand move between the two at all? Several changers cannot exchange cartridges. */
+  readonly reaches?: (sourceAddress: number, destinationAddress: number) => boolean;
   /** Makes the files of cartridges that are added; without it none can be. */
   readonly makeCartridge?: MakeCartridge;
   /** Import/export elements; default: as many as there were. */
@@ -78,6 +80,10 @@ export class FileRobot implements Robot {
   /** Drives and robot are of others: a drive that hangs cannot be asked for anything meanwhile. */
   get isForeign(): boolean {
     return this.#options.hand !== undefined;
+  }
+
+  reaches(sourceAddress: number, destinationAddress: number): boolean {
+    return this.#options.reaches?.(sourceAddress, destinationAddress) ?? true;
   }
 
   static open(options: FileRobotOptions): FileRobot | LibraryProblem {

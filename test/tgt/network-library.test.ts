@@ -2,7 +2,9 @@
  *  the other drive by tgtd's own changer, and the image is read back through the device. */
 import { ptr } from "bun:ffi";
 import { describe, expect, test } from "bun:test";
-import { rmSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { examine } from "../../src/app/doctor.ts";
 import { CommandReply } from "../../src/base/command-reply.ts";
 import { HostChanger } from "../../src/cli/host/host-changer.ts";
 import { mustBeGood } from "../../src/cli/host/host-tape.ts";
@@ -147,6 +149,36 @@ describe.skipIf(obstacle !== undefined)(title, () => {
   );
 
   test(
+    "doctor: drives and changers of others that answer, that are away, and an element that is none",
+    async () => {
+      const tgtd = await startTgtd({ port: freePort(), drives: 2, cartridges: 2, cartridgeMegabytes: 64 });
+      const directory = temporaryDirectory("doctor");
+      const configFile = join(directory, "understudy.toml");
+      const look = async (text: string) => {
+        writeFileSync(configFile, `[iscsi]\nport = 0\n[http]\nport = 0\n${text}`);
+        const report = await examine({ configFile, stateDirectory: join(directory, "state") });
+        return (area: string) => report.findings.filter((one) => one.area === area);
+      };
+      try {
+        const good = settings([drive(tgtd, 1), drive(tgtd, 2)], [changer(tgtd)]);
+        let found = await look(good);
+        expect(found("changer 1")[0]).toMatchObject({ level: "good" });
+        expect(found("drive 2")[0]?.text).toContain("ULT3580-TD8 DRV0000002");
+        found = await look(good.replace("changerElement = 257", "changerElement = 999"));
+        expect(found("drive 2")[0]).toMatchObject({ level: "fault" });
+        await tgtd.stop();
+        found = await look(good);
+        expect(found("changer 1")[0]).toMatchObject({ level: "fault" });
+        expect(found("drive 1")[0]).toMatchObject({ level: "fault" });
+      } finally {
+        await tgtd.stop();
+        rmSync(directory, { recursive: true });
+      }
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     "RED-21, RED-33, 620-621: kill -9 of the library that the cartridge is in, in mid-write: a drive of a second library goes on with a spare cartridge and the whole image; no error at the host",
     async () => {
       const media = temporaryDirectory("media");
@@ -200,5 +232,23 @@ describe.skipIf(obstacle !== undefined)(title, () => {
       });
     },
     TIMEOUT_MS * 2,
+  );
+
+  test(
+    "RED-18, RED-21, RED-33: the file system behind a drive of others is full (3/0C00): a spare cartridge in another library gets the whole image",
+    async () => {
+      const first = await startTgtd({
+        ...{ port: freePort(), drives: 1, cartridges: 2, cartridgeMegabytes: 256, fileBytesMax: 8 << 20 },
+      });
+      const second = await startTgtd({
+        ...{ port: freePort(), drives: 1, cartridges: 1, cartridgeMegabytes: 256, barcodePrefix: "SP" },
+      });
+      const drives = [drive(first, 1), drive(second, 1, 2)];
+      const text = settings(drives, [changer(first), changer(second)], "spareCartridges = 1\n");
+      await withBoth([first, second], text, async (start) => {
+        await loseDrive(start, async () => {});
+      });
+    },
+    TIMEOUT_MS,
   );
 });

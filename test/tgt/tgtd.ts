@@ -26,6 +26,8 @@ export interface TgtdOptions {
   readonly drives?: number;
   readonly cartridges?: number;
   readonly cartridgeMegabytes?: number;
+  /** No file of it grows beyond this: its file system is full, for all that it can tell. */
+  readonly fileBytesMax?: number;
   /** Two letters, so that the barcodes of two libraries differ. */
   readonly barcodePrefix?: string;
   /** Holds the cartridges (files named by barcode, sparse) and is kept; default: a temporary one, deleted by `stop`. */
@@ -64,7 +66,11 @@ export async function startTgtd(options: TgtdOptions): Promise<Tgtd> {
   const env = { ...process.env, TGT_IPC_SOCKET: join(socketDirectory, "ipc") };
   const daemon = Bun.spawn(
     [
-      ...["setpriv", "--pdeathsig", "KILL", "--", program("tgtd")],
+      ...["setpriv", "--pdeathsig", "KILL", "--"],
+      ...(options.fileBytesMax === undefined
+        ? []
+        : ["sh", "-c", `trap "" XFSZ; ulimit -f ${options.fileBytesMax / 512}; exec "$@"`, "sh"]),
+      program("tgtd"),
       ...["--foreground", "--control-port", "1", "--iscsi", `portal=127.0.0.1:${port}`],
     ],
     { env, stdin: "ignore", stdout: "ignore", stderr: Bun.file(join(socketDirectory, "log")) },
