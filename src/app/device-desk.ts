@@ -273,7 +273,9 @@ export class DeviceDesk {
       this.dispatch({ kind: "moved", attempt });
       return;
     }
-    const cartridgeAt = from === null ? "unknown" : this.parts.stock.whereIs(cartridge, from, to);
+    const where = this.parts.stock.whereIs(cartridge, from, to);
+    // In a slot and not taken by this drive; a robot that cannot move it serves no other drive either.
+    const cartridgeAt = where === "slot" && outcome.reason !== "loadFailed" ? "unknown" : where;
     this.dispatch({ kind: "moveFailed", attempt, text: outcome.text, cartridgeAt });
   }
 

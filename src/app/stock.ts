@@ -66,7 +66,7 @@ export class Stock {
 
   couple(device: DeviceName, drive: DriveId): void {
     this.pool = this.pool.map((one) => (one.id === drive ? { ...one, usedBy: device } : one));
-    this.catalog.setFact(`coupled.${device}`, drive);
+    this.keep(`coupled.${device}`, drive);
   }
 
   /** The drive that stood behind the device when the gateway last ran. */
@@ -115,7 +115,16 @@ export class Stock {
   }
 
   private saveHistory(): void {
-    this.catalog.setFact(HISTORY_FACT, JSON.parse(JSON.stringify(this.history)));
+    this.keep(HISTORY_FACT, JSON.parse(JSON.stringify(this.history)));
+  }
+
+  /** What cannot be written down (a full disk) stops no switchover. */
+  private keep(...[name, value]: Parameters<Catalog["setFact"]>): void {
+    try {
+      this.catalog.setFact(name, value);
+    } catch (error) {
+      log.error("a fact could not be written down", { name, error });
+    }
   }
 
   // --- the robot ---
@@ -152,9 +161,14 @@ export class Stock {
     return this.robot.inventory().drives.find(({ barcode }) => barcode === cartridge)?.id ?? null;
   }
 
-  whereIs(cartridge: Barcode, from: DriveId, to: DriveId): "source" | "destination" | "unknown" {
-    if (this.robot.drive(from)?.barcode === cartridge) return "source";
-    return this.robot.drive(to)?.barcode === cartridge ? "destination" : "unknown";
+  whereIs(
+    cartridge: Barcode,
+    from: DriveId | null,
+    to: DriveId,
+  ): "source" | "destination" | "slot" | "unknown" {
+    if (from !== null && this.robot.drive(from)?.barcode === cartridge) return "source";
+    if (this.robot.drive(to)?.barcode === cartridge) return "destination";
+    return this.robot.inventory().slots.some(({ barcode }) => barcode === cartridge) ? "slot" : "unknown";
   }
 }
 

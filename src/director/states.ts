@@ -161,7 +161,7 @@ export type DirectorEvent =
       readonly attempt: number;
       readonly text: string;
       /** Where READ ELEMENT STATUS finds the cartridge afterwards. */
-      readonly cartridgeAt: "source" | "destination" | "unknown";
+      readonly cartridgeAt: "source" | "destination" | "slot" | "unknown";
     }
   | { readonly kind: "loaded"; readonly attempt: number }
   | { readonly kind: "loadFailed"; readonly attempt: number; readonly evidence: FaultEvidence }
