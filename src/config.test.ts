@@ -104,6 +104,10 @@ describe("what is wrong is told with file, key and what was expected", () => {
       'http.host: expected a loopback address or an http.token: "0.0.0.0" can be reached from other machines',
     ],
     [
+      "[device]\nringMegabytes = 8\nmaxBlockKilobytes = 1024\n[device.cache]\nmegabytes = 64\nstripKilobytes = 4096",
+      "device.ringMegabytes: expected at least two stripes of 8192 KB, found 8",
+    ],
+    [
       "[device]\nringMegabytes = 256\n[device.cache]\nmembers = 4",
       "device.ringMegabytes: expected a whole number of stripes of 768 KB, as 255 or 258, found 256",
     ],

@@ -17,7 +17,9 @@ function slowFiles() {
   // The benches' tiny sizes run too, so that no bench rots.
   return ["test", "bench"]
     .flatMap((folder) =>
-      readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" }).map((path) => join(folder, path)),
+      readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" }).map((path) =>
+        join(folder, path),
+      ),
     )
     .filter((path) => path.endsWith(".test.ts"))
     .filter((path) => path !== FLOORS)

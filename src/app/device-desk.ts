@@ -359,7 +359,11 @@ export class DeviceDesk {
       void stock.tidy();
       return;
     }
-    const cartridgeAt = stock.whereIs(cartridge, from, to);
+    const where = stock.whereIs(cartridge, from, to);
+    // In a slot and not taken by this drive; a robot that cannot move it serves no other drive either.
+    const notTaken =
+      outcome.reason === "loadFailed" && (where === "slot" || (where === "source" && from === null));
+    const cartridgeAt = notTaken ? "slot" : where === "slot" ? "unknown" : where;
     this.dispatch({ kind: "moveFailed", attempt, text: outcome.text, cartridgeAt });
   }
 

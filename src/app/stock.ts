@@ -79,7 +79,7 @@ export class Stock {
 
   couple(device: DeviceName, drive: DriveId): void {
     this.pool = this.pool.map((one) => (one.id === drive ? { ...one, usedBy: device } : one));
-    this.catalog.setFact(`coupled.${device}`, drive);
+    this.keep(`coupled.${device}`, drive);
   }
 
   /** The drive that stood behind the device when the gateway last ran. */
@@ -128,7 +128,16 @@ export class Stock {
   }
 
   private saveHistory(): void {
-    this.catalog.setFact(HISTORY_FACT, JSON.parse(JSON.stringify(this.history)));
+    this.keep(HISTORY_FACT, JSON.parse(JSON.stringify(this.history)));
+  }
+
+  /** What cannot be written down (a full disk) stops no switchover. */
+  private keep(...[name, value]: Parameters<Catalog["setFact"]>): void {
+    try {
+      this.catalog.setFact(name, value);
+    } catch (error) {
+      log.error("a fact could not be written down", { name, error });
+    }
   }
 
   // --- the robot ---
@@ -166,10 +175,16 @@ export class Stock {
   }
 
   /** `from` null: from a slot. */
-  whereIs(cartridge: Barcode, from: DriveId | null, to: DriveId): "source" | "destination" | "unknown" {
+  whereIs(
+    cartridge: Barcode,
+    from: DriveId | null,
+    to: DriveId,
+  ): "source" | "destination" | "slot" | "unknown" {
     if (this.robot.drive(to)?.barcode === cartridge) return "destination";
-    if (from !== null) return this.robot.drive(from)?.barcode === cartridge ? "source" : "unknown";
-    return this.robot.inventory().slots.some(({ barcode }) => barcode === cartridge) ? "source" : "unknown";
+    const inSlot = this.robot.inventory().slots.some(({ barcode }) => barcode === cartridge);
+    if (from === null) return inSlot ? "source" : "unknown";
+    if (this.robot.drive(from)?.barcode === cartridge) return "source";
+    return inSlot ? "slot" : "unknown";
   }
 
   // --- cartridges that fail (620, 631; RED-08) ---

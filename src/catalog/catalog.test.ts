@@ -138,3 +138,13 @@ test("a file that is no database is refused with its name", () => {
     text: expect.stringContaining(path),
   });
 });
+
+test("an event that cannot be written down (a full disk) stops nobody: it is told without a number", () => {
+  const path = temporary();
+  const catalog = open(path);
+  catalog.record(event("before"));
+  const full = new Database(path);
+  full.run("DROP TABLE events");
+  full.close();
+  expect(catalog.record(event("after"))).toMatchObject({ id: 0, transition: "after" });
+});

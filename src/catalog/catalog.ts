@@ -1,6 +1,7 @@
 /** @module What must survive a restart, beside the journal: events, images, marks against drives, small facts. SQLite in
  *  WAL mode in the state directory, on the main thread only, never on the way to GOOD.
- *  (1) A recorded event is on disk before its listeners hear of it.
+ *  (1) A recorded event is on disk before its listeners hear of it; one that cannot be written down (a full disk) is
+ *      logged and has no number: recording never stops what is recorded.
  *  (2) A drive marked as failed stays out until the operator returns it, whatever restarts. */
 import { Database } from "bun:sqlite";
 import { and, asc, desc, eq, gt, isNotNull } from "drizzle-orm";
@@ -79,11 +80,23 @@ export class Catalog implements EventLog {
 
   record(event: NewEvent): HouseEvent {
     const { kind, severity, device, transition, text, evidence } = event;
-    const row = this.#orm
-      .insert(events)
-      .values({ atMs: Math.round(this.#clock.wallMs()), kind, severity, device, transition, text, evidence })
-      .returning()
-      .get();
+    const values = {
+      atMs: Math.round(this.#clock.wallMs()),
+      kind,
+      severity,
+      device,
+      transition,
+      text,
+      evidence,
+    };
+    let row: HouseEvent;
+    try {
+      row = this.#orm.insert(events).values(values).returning().get();
+    } catch (error) {
+      // A full disk: whoever records is in the middle of something that matters more than its record.
+      log.error("an event could not be recorded", { error, transition, text });
+      return { id: 0, ...values };
+    }
     for (const listener of this.#listeners) {
       try {
         listener(row);

@@ -163,7 +163,7 @@ function resolveCache(
 
   // Not set: the largest whole number of stripes that is no more than the default, and no less than four blocks.
   const chosen =
-    Math.max(Math.floor(DEFAULTS.ringBytes / stripeBytes), Math.ceil(least / stripeBytes)) * stripeBytes;
+    Math.max(2, Math.floor(DEFAULTS.ringBytes / stripeBytes), Math.ceil(least / stripeBytes)) * stripeBytes;
   const ringBytes = ringBytesAsked ?? chosen;
   const cacheBytes =
     given.megabytes === undefined
@@ -208,6 +208,13 @@ function checkRelations(
     complaints.add(
       keyFor("ringMegabytes"),
       `expected a whole number of stripes of ${cache.stripeBytes / KIB} KB, as ${around(ringBytes, cache.stripeBytes)}, found ${ringBytes / MIB}`,
+    );
+  }
+  // A stripe that is not full stays in the ring: with one alone there would be no place for what fills it.
+  if (cache.memberPaths.length > 0 && ringBytes < 2 * cache.stripeBytes) {
+    complaints.add(
+      keyFor("ringMegabytes"),
+      `expected at least two stripes of ${cache.stripeBytes / KIB} KB, found ${ringBytes / MIB}`,
     );
   }
   if (ringBytes < 4 * maxBlockBytes) {

@@ -179,7 +179,7 @@ export type DirectorEvent =
       readonly attempt: number;
       readonly text: string;
       /** Where READ ELEMENT STATUS finds the cartridge afterwards. */
-      readonly cartridgeAt: "source" | "destination" | "unknown";
+      readonly cartridgeAt: "source" | "destination" | "slot" | "unknown";
     }
   /** The whole image of the loaded cartridge lies in the journal from `fromJ` on and is pinned there; this spare
    *  cartridge, kept for it, stands in from now on, also after a crash. */

@@ -228,6 +228,13 @@ describe("RED-20: failures on the way", () => {
     expect(scene.effect("releaseDrive")).toMatchObject({ drive: spare, suspect: false });
   });
 
+  test("the spare does not take the cartridge, and it lies in a slot now: the next spare", () => {
+    const scene = new Scene().fail().gathered().chosen(spare).answered("coupled", "unloaded");
+    scene.send({ kind: "moveFailed", attempt: scene.attempt, text: "not taken", cartridgeAt: "slot" });
+    expect(scene.asked).toEqual(["releaseDrive", "reserveSpare"]);
+    expect(scene.effect("reserveSpare")?.excluded).toContain(spare);
+  });
+
   test("the robot says no and the cartridge is there all the same: on with it; nowhere to be found: halted", () => {
     const scene = () => new Scene().fail().gathered().chosen(spare).answered("coupled", "unloaded");
     const there = scene();

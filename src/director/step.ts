@@ -237,6 +237,11 @@ function toReplacement(state: Switching, event: DirectorEvent & { kind: "imageRe
 function moveFailed(state: Switching, event: DirectorEvent & { kind: "moveFailed" }, nowMs: number): Step {
   const { drive, recovery, moveTries } = state;
   if (event.cartridgeAt === "destination") return load(state, drive, moveTries, nowMs);
+  // The drive did not take it, and the robot put it down: another drive may.
+  if (event.cartridgeAt === "slot")
+    return ask(state, exclude({ ...recovery, cartridgeIn: null }, drive), null, nowMs, event.text, [
+      { kind: "releaseDrive", drive, suspect: true },
+    ]);
   if (event.cartridgeAt === "unknown")
     return halt(state, { ...recovery, cartridgeIn: null }, drive, "robot", event.text, nowMs);
   if (moveTries < MOVE_TRIES_MAX) return moveCartridge(state, drive, moveTries + 1, nowMs);

@@ -1,10 +1,12 @@
 /** @module The robot of an embedded library.
- *  (1) The element map on disk is written after each move: what it says is true after a restart.
+ *  (1) The element map on disk is written after each move: what it says is true after a restart. Where it cannot be
+ *      written (a full disk) the moves go on and the next one writes it whole.
  *  (2) One move at a time, in the order asked.
  *  (3) A drive that does not answer loses its cartridge all the same: the cartridge's mount number keeps the silent
  *      drive from writing to it later. Only a stuck cartridge stays. */
 import type { Barcode, DriveId } from "../base/brands.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
+import { logOf } from "../base/log.ts";
 import { added, exported, imported, type NewStock, type StockChange, withMailSlots } from "./by-hand.ts";
 import type { MakeCartridge } from "./create.ts";
 import { healthOf, type LibraryHealth, withDriveFailed, withDriveReturned, withError } from "./health.ts";
@@ -28,6 +30,8 @@ import {
   loadLibraryState,
   saveLibraryState,
 } from "./state.ts";
+
+const log = logOf("library");
 
 export interface RobotLatencies {
   /** From taking the cartridge to setting it down (ms). */
@@ -143,8 +147,13 @@ export class FileRobot implements Robot {
   // --- marks ---
 
   #commit(state: LibraryState): void {
-    saveLibraryState(this.directory, state);
     this.#state = state;
+    try {
+      saveLibraryState(this.directory, state);
+    } catch (error) {
+      // What was moved was moved; the next one writes the whole map again.
+      log.error("the library's map could not be written", { error });
+    }
   }
 
   failDrive(id: DriveId, reason: string): void {
@@ -264,6 +273,7 @@ export class FileRobot implements Robot {
       const why = await this.#options.bay(destination.id)?.insert(this.pathOf(barcode));
       if (why && hand !== undefined)
         return refused("loadFailed", `drive ${destination.id} does not take ${barcode}: ${why}`);
+      if (why) await this.#options.bay(destination.id)?.eject();
       if (why)
         return this.#putBack(source, barcode, `drive ${destination.id} does not take ${barcode}: ${why}`);
     }

@@ -8,7 +8,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
-  writeSync,
+  writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
@@ -166,7 +166,8 @@ export function saveLibraryState(directory: string, state: LibraryState): void {
   const temporary = `${path}.new`;
   const fd = openSync(temporary, "w", 0o600);
   try {
-    writeSync(fd, `${JSON.stringify(state, null, 2)}\n`);
+    // All of it, or an error: a map cut off would take the place of a sound one.
+    writeFileSync(fd, `${JSON.stringify(state, null, 2)}\n`);
     fsyncSync(fd);
   } finally {
     closeSync(fd);

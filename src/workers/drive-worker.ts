@@ -15,6 +15,8 @@ import { type DriveEnd, FileEnd, IscsiEnd } from "./drive-end.ts";
 import type { CacheSpec, DriveOrder, DriveStart, Order, WorkerNotice } from "./protocol.ts";
 import { EventSleeper } from "./sleep.ts";
 
+/** Behind what an alignment reads from the medium, beside its own scratch word. */
+const HASH_AT = MEDIUM_AT + MEDIUM_BYTES - 128;
 const CONFIRM_EVERY_BYTES = 32 * 1024 * 1024;
 
 const SERVED_WHILE_HUNG: ReadonlySet<DriveOrder["kind"]> = new Set(["eject", "arm", "clearFaults", "faults"]);
@@ -198,19 +200,22 @@ class DriveWorker {
   }
 
   /** A block of the journal has its hash already, taken when it came from the host: the record on the cartridge gets
-   *  that one, so it covers the block's whole way, and 256 KiB are not read once more. */
+   *  that one, so it covers the block's whole way, and 256 KiB are not read once more. What else lies in the device's
+   *  memory is hashed there, without a view of it. */
   private hash(address: number, bytes: number, into: DataView, offset: number): void {
     const { device, follower } = this;
-    if (device !== null && follower !== null) {
-      const { memoryAt, dataBytes } = follower.reader.entry;
-      const { base, view } = device.shared;
-      if (memoryAt > 0 && address === base + memoryAt + at.ENTRY_HEADER_BYTES && bytes === dataBytes) {
-        into.setUint32(offset, view.getUint32(memoryAt + at.ENTRY_DATA_HASH_AT, true), true);
-        into.setUint32(offset + 4, view.getUint32(memoryAt + at.ENTRY_DATA_HASH_AT + 4, true), true);
-        return;
-      }
+    const from = device === null ? -1 : address - device.shared.base;
+    if (device === null || follower === null || from < 0 || from + bytes > device.shared.bytes.length) {
+      bunHash64(address, bytes, into, offset);
+      return;
     }
-    bunHash64(address, bytes, into, offset);
+    const { memoryAt, dataBytes } = follower.reader.entry;
+    const isEntry = memoryAt > 0 && from === memoryAt + at.ENTRY_HEADER_BYTES && bytes === dataBytes;
+    if (!isEntry) device.ring.hashInto(from, bytes, HASH_AT);
+    const hashAt = isEntry ? memoryAt + at.ENTRY_DATA_HASH_AT : HASH_AT;
+    const { view } = device.shared;
+    into.setUint32(offset, view.getUint32(hashAt, true), true);
+    into.setUint32(offset + 4, view.getUint32(hashAt + 4, true), true);
   }
 
   /** Opened anew for each coupling: a disk may have been replaced since. */

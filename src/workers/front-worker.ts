@@ -70,6 +70,7 @@ export function runFrontWorker(start: FrontStart, tell: (notice: WorkerNotice) =
         changer.moved(order.moveId, order.sense);
         return null;
       case "stop":
+        for (const { tee } of drives) tee.fillStripe();
         target.stop(STOP_GRACE_MS);
         stopping = true;
         return null;

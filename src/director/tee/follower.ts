@@ -11,7 +11,7 @@
  *      from before the cut, and breaks off before it, would ask for blocks that the tape no longer has. */
 import * as at from "../../../wasm/ring/layout.ts";
 import type { DriveOutcome, TapeDrive } from "../../device/tape-drive.ts";
-import { ERASE_6, READ_6 } from "../../scsi/opcodes.ts";
+import { ERASE_6, LOAD_UNLOAD, READ_6 } from "../../scsi/opcodes.ts";
 import type { DeviceMemory } from "./device-memory.ts";
 import { type CacheReadPort, type EntryView, JournalReader } from "./journal-reader.ts";
 import { OrderMailbox } from "./order.ts";
@@ -419,7 +419,18 @@ export class Follower {
     this.orderSense.set(reply.sense);
     if (blockBytes !== 0) drive.setBlockLength(0); // the journal's blocks are written one by one, at their own length
     const asked = drive.readPositionLong();
-    this.position = asked === "good" && drive.position.valid ? drive.position.position : this.position;
+    const known = asked === "good" && drive.position.valid;
+    // Where the drive stands is part of the answer: from an old position the next block would be written over others.
+    // Nobody was told yet, so another drive carries the order out again, from where the host stood before it.
+    const isEmpty = asked === "notReady" && (orders.cdb[0] === LOAD_UNLOAD || outcome === "notReady");
+    if (!known && !isEmpty) {
+      return this.fail(
+        "read position",
+        asked === "good" ? "error" : asked,
+        `position unknown behind an order`,
+      );
+    }
+    if (known) this.position = drive.position.position;
     const capacity = orders.cdb[0] === READ_6 ? null : drive.capacity();
     device.set(at.DRIVE_POSITION, this.position);
     device.set(at.ON_TAPE_POSITION, this.position);
@@ -428,7 +439,7 @@ export class Follower {
       transferred,
       this.orderSense,
       senseBytes,
-      asked === "good" && drive.position.valid ? this.position : -1,
+      known ? this.position : -1,
       Math.max(0, drive.position.fileNumber),
       capacity?.remainingBytes ?? -1,
     );

@@ -137,6 +137,16 @@ export class TeePort implements TapePort {
     if (this.waiting.length === 0 && this.good.published.length === 0) this.barrierDone();
   }
 
+  /** Orderly stop with data that no drive takes: what was received is to lie in whole stripes, for only those are kept. */
+  fillStripe(): void {
+    const { device } = this;
+    const received = device.get(at.RECEIVED);
+    if (!device.cacheActive || device.get(at.ON_TAPE) >= received || device.get(at.RESERVED) !== received)
+      return;
+    this.padOwed = true;
+    this.pad();
+  }
+
   /** From `settled` until the robot is done nothing is taken: it would be acknowledged for a cartridge that is gone. */
   setDeparting(departing: boolean): void {
     this.departing = departing;

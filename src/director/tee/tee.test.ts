@@ -247,6 +247,37 @@ describe("the tee", () => {
     expect(top.device.get(at.HOST_BLOCKS)).toBe(1);
   });
 
+  test("a drive that cannot say where it stands behind a movement has failed: the order is carried out by the next", () => {
+    for (let n = 0; n < 4; n++) write(1000, n);
+    filemarks(1);
+    top.runDrive();
+    top.runCache();
+    run(putRewind);
+    top.transport.faults.arm({
+      when: { command: "readPosition", number: 1 },
+      what: { kind: "sense", key: 4, asc: 0x44, ascq: 0, deferred: false, loseBuffer: false },
+    });
+    const space = top.command((cdb) => putSpace6(cdb, 3, 0));
+    top.runDrive();
+    expect(space.done).toBe(false);
+    expect(top.follower.failure?.operation).toBe("read position");
+    top.transport.faults.clear(); // "another drive", at the confirmed place
+    top.follower = top.follow(top.device.get(at.RECEIVED), -1);
+    top.runDrive();
+    expect(space.status).toBe(STATUS_GOOD);
+    expect(position().first).toBe(5);
+  });
+
+  test("a stop with data that no drive takes leaves it in whole stripes", () => {
+    write(1000, 1);
+    top.tee.fillStripe();
+    const stripeBytes = top.device.get(at.STRIPE_BYTES);
+    expect(top.device.get(at.RECEIVED) % stripeBytes).toBe(0);
+    top.runDrive();
+    top.tee.fillStripe();
+    expect(top.device.get(at.RECEIVED)).toBe(stripeBytes); // nothing is owed: nothing is filled up
+  });
+
   test("two reads on their way to the host do not share their place; the third waits for one to be sent", () => {
     for (let n = 0; n < 3; n++) write(1000, n);
     filemarks(1);
