@@ -116,7 +116,7 @@ async function runRound(ground: Ground, sizes: FailoverSizes): Promise<Round> {
     return await onWarmGround(ground, streamBytes, async () => {
       const client = stream(
         { portal: gateway.portal, lun: 1, changerLun: 0, load: "1" },
-        { bytes: streamBytes, blockBytes, depth: 2, verify: true },
+        { bytes: streamBytes, blockBytes, depth: 1, verify: true },
       );
       const watched = await Promise.race([watch(gateway, sizes), client.then(() => null)]);
       const result = await client;

@@ -323,7 +323,9 @@ export class DeviceDesk {
     const neededBytes = Math.min(memory.get(at.RECEIVED) - image.J, failedBytes);
     const spare = stock.chooseCartridge(neededBytes, larger ? failedBytes : null, this.drive);
     if (spare === null) return refuse("there is no spare cartridge for it");
-    const { barcode, serial, capacityBytes } = spare;
+    const { barcode, capacityBytes } = spare;
+    // Libraries of others do not tell a cartridge's own serial: the drive that loads it does.
+    const serial = String(spare.serial) === String(barcode) ? "" : spare.serial;
     const pinned = await cacheWorker?.order<boolean>({
       kind: "imageAnew",
       J: image.J,

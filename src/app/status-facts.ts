@@ -83,7 +83,8 @@ function cacheStatus(desk: DeviceDesk, state: CacheStatus["state"], pinnedBytes:
 
 export function standInStatus(stock: Stock): StandInStatus[] {
   const place = (barcode: Barcode) => {
-    const address = stock.cartridge(barcode)?.address ?? 0;
+    const address = stock.cartridge(barcode)?.address;
+    if (address === undefined) return "no element (it was exported)";
     return address >= FIRST_SLOT_ADDRESS
       ? `slot ${address - FIRST_SLOT_ADDRESS + 1}`
       : `drive ${address - FIRST_DRIVE_ADDRESS + 1}`;

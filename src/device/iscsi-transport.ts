@@ -26,6 +26,8 @@ export interface IscsiTransportOptions extends IscsiAddress {
 }
 
 const CONNECT_MS = 5000;
+const RECONNECT_MS = 500;
+const RECONNECT_EVERY_MS = 50;
 /** A new session is not begun with less time than this left for the command. */
 const AGAIN_MS_MIN = 50;
 const SPACE_END_OF_DATA = 3;
@@ -124,10 +126,11 @@ export class IscsiTransport implements Transport {
     if (tellsPlace && reply.reached && reply.status === STATUS_GOOD) this.#placeKnown = true;
   }
 
-  /** Answers what the target asks while nobody has a command for it (NOP): call about once a second when idle. A loss is
-   *  noticed here too, and told by the next command. */
-  keepAlive(): void {
+  /** Answers what the target asks while nobody has a command for it (NOP): call about once a second when idle. false: the
+   *  session was lost since; whoever knows that nothing was under way then may begin a new one by an absolute movement. */
+  keepAlive(): boolean {
     if (this.connected) this.#session?.serve(1);
+    return this.connected || !this.#wasConnected;
   }
 
   close(): void {
@@ -150,7 +153,7 @@ export class IscsiTransport implements Transport {
         reply.lose(`${this.describe}: no connection (${lost}); the command was not sent`);
         return false;
       }
-      const cause = this.#connect(timeoutMs);
+      const cause = this.#reconnect(timeoutMs);
       if (cause !== "") {
         reply.lose(`${this.describe}: ${cause}; the command was not sent`);
         return false;
@@ -161,6 +164,16 @@ export class IscsiTransport implements Transport {
       return false;
     }
     return true;
+  }
+
+  /** As `#connect`; a target that had a session with us may refuse for a moment while it starts anew. */
+  #reconnect(timeoutMs: number): string {
+    const untilMs = performance.now() + (this.#wasConnected ? Math.min(timeoutMs, RECONNECT_MS) : 0);
+    for (;;) {
+      const cause = this.#connect(timeoutMs);
+      if (cause === "" || performance.now() + RECONNECT_EVERY_MS > untilMs) return cause;
+      Bun.sleepSync(RECONNECT_EVERY_MS);
+    }
   }
 
   /** "": there is a session now; else why not. */

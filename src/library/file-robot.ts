@@ -7,7 +7,7 @@
 import type { Barcode, DriveId } from "../base/brands.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { logOf } from "../base/log.ts";
-import { added, exported, imported, type NewStock, type StockChange, withMailSlots } from "./by-hand.ts";
+import { added, imported, type NewStock, type StockChange, withMailSlots } from "./by-hand.ts";
 import type { MakeCartridge } from "./create.ts";
 import { healthOf, type LibraryHealth, withDriveFailed, withDriveReturned, withError } from "./health.ts";
 import {
@@ -21,7 +21,7 @@ import {
   refused,
   type StockOutcome,
 } from "./robot.ts";
-import { isReserve, type StandIn, shownAs, standInsOf, withStandIn } from "./stand-in.ts";
+import { exportedTogether, isReserve, type StandIn, shownAs, standInsOf, withStandIn } from "./stand-in.ts";
 import {
   cartridgePath,
   type LibraryError,
@@ -184,7 +184,7 @@ export class FileRobot implements Robot {
   }
 
   exportCartridge(barcode: Barcode): Promise<StockOutcome> {
-    return this.#byHand((state) => exported(state, barcode));
+    return this.#byHand((state) => exportedTogether(state, barcode));
   }
 
   importCartridge(barcode: Barcode): Promise<StockOutcome> {

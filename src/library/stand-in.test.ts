@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { type Barcode, isMalformed, parseBarcode, parseSerialNumber } from "../base/brands.ts";
-import { isReserve, shownAs, standInsOf, withStandIn } from "./stand-in.ts";
+import { type Barcode, isMalformed, parseBarcode, parseDriveId, parseSerialNumber } from "../base/brands.ts";
+import { exportedTogether, isReserve, shownAs, standInsOf, withStandIn } from "./stand-in.ts";
 import type { LibraryState } from "./state.ts";
 
 const ok = <T>(value: T): Exclude<T, { kind: "malformed" }> => {
@@ -48,4 +48,35 @@ test("RED-08: a replacement that fails too is replaced: the barcode stays, the l
     { label: failed, replacement: second, takenFrom: 1027, reason: "corrupt", atMs: 7 },
   ]);
   expect(reserve(twice)).toEqual([]);
+});
+
+test("RED-08: failed cartridge and replacement come out together, whichever is named; the operator is told which label to move", () => {
+  const at = (address: number, barcode: Barcode | null) => ({ address, barcode });
+  const drive = {
+    id: ok(parseDriveId(1)),
+    address: 256,
+    serial: ok(parseSerialNumber("D1")),
+    isSpare: false,
+  };
+  const slots = [at(1024, spare), at(1025, ordinary), at(1026, failed), at(1027, second)];
+  const inSlots = { ...withStandIn(state, failed, spare, "corrupt", 7), slots };
+  for (const named of [failed, spare]) {
+    const { outcome, state: after } = exportedTogether(inSlots, named);
+    expect(outcome).toMatchObject({ kind: "done", barcode: spare });
+    expect(outcome.text).toContain(`move the label ${failed} from the failed cartridge to ${spare}`);
+    expect(outcome.text).toContain("from slot 3");
+    expect(after?.slots.map(({ barcode }) => barcode)).toEqual([null, ordinary, null, second]);
+    expect(standInsOf(after ?? state)).toEqual([]);
+  }
+  // Stuck in its drive: the other one comes out alone, and it is said.
+  const stuck = {
+    ...inSlots,
+    slots: slots.map((slot) => (slot.barcode === failed ? { ...slot, barcode: null } : slot)),
+    drives: [{ ...drive, barcode: failed, failure: { reason: "dead", atMs: 1 } }],
+  };
+  expect(exportedTogether(stuck, failed).outcome.text).toContain("lies in drive 1");
+  // In the server's drive: not now.
+  const loaded = { ...stuck, slots: [], drives: [{ ...drive, barcode: spare, failure: null }] };
+  expect(exportedTogether(loaded, failed)).toMatchObject({ outcome: { kind: "conflict" }, state: null });
+  expect(exportedTogether(inSlots, ordinary).outcome).toMatchObject({ kind: "done", barcode: ordinary });
 });

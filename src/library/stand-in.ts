@@ -6,6 +6,8 @@
  *      the spare was taken from, which no server sees.
  *  (3) A failed cartridge is never chosen again. */
 import type { Barcode } from "../base/brands.ts";
+import { exported, type StockChange } from "./by-hand.ts";
+import { FIRST_SLOT_ADDRESS } from "./robot.ts";
 import type { LibraryState } from "./state.ts";
 
 type Entry = LibraryState["cartridges"][number];
@@ -68,4 +70,28 @@ export function standInsOf(state: LibraryState): StandIn[] {
 /** May it be taken for a cartridge that fails? */
 export function isReserve(entry: Pick<Entry, "barcode" | "isSpare" | "shownAs" | "failure">): boolean {
   return entry.isSpare && shownAs(entry) === null && (entry.failure ?? null) === null;
+}
+
+/** RED-08: a failed cartridge and the one that stands in for it come out together, whichever is named, and the operator is
+ *  told which label to move. Any other cartridge comes out alone. */
+export function exportedTogether(state: LibraryState, barcode: Barcode): StockChange {
+  const pair = standInsOf(state).find(
+    ({ label, replacement }) => label === barcode || replacement === barcode,
+  );
+  if (pair === undefined) return exported(state, barcode);
+  const { label, replacement, takenFrom } = pair;
+  const first = exported(state, replacement);
+  if (first.state === null) return first;
+  const both = exported(first.state, label);
+  const slot = takenFrom - FIRST_SLOT_ADDRESS + 1;
+  const other =
+    both.outcome.kind === "done" ? `${label} came out with it` : `${label} stays: ${both.outcome.text}`;
+  return {
+    outcome: {
+      kind: "done",
+      barcode: replacement,
+      text: `${replacement} (from slot ${slot}) is exported and ${other}: move the label ${label} from the failed cartridge to ${replacement}`,
+    },
+    state: both.state ?? first.state,
+  };
 }

@@ -14,6 +14,7 @@ import type { FileDriveSpec, IscsiDriveSpec } from "./protocol.ts";
 const START_PART = 0.25;
 const READY_WITHIN_MS = 300_000;
 const ASK_EVERY_MS = 100;
+const KEEP_ALIVE_MS = 1000;
 const ASC_REMOVAL = 0x53;
 const ASC_NO_MEDIUM = 0x3a;
 
@@ -42,8 +43,8 @@ export interface DriveEnd {
   /** How long the drive stood while blocks waited for it, as far as it says so. */
   readonly idleMs: number;
   dataAvailableSince(ms: number): void;
-  /** Called about once a second while nothing is to be done. */
-  whenIdle(): void;
+  /** Called while nothing is to be done. false: the drive was lost meanwhile, with its place. */
+  whenIdle(): boolean;
 }
 
 export class FileEnd implements DriveEnd {
@@ -120,7 +121,9 @@ export class FileEnd implements DriveEnd {
     this.transport.dataAvailableSinceMs = ms;
   }
 
-  whenIdle(): void {}
+  whenIdle(): boolean {
+    return true;
+  }
 }
 
 /** A drive of others. Faults are its own; its cartridge is known by the barcode that the changer read, and by its own memory
@@ -130,6 +133,7 @@ export class IscsiEnd implements DriveEnd {
   readonly #network: IscsiTransport;
   readonly #spec: IscsiDriveSpec;
   #barcode = "";
+  #lookedMs = 0;
 
   constructor(spec: IscsiDriveSpec) {
     this.#spec = spec;
@@ -199,7 +203,10 @@ export class IscsiEnd implements DriveEnd {
 
   dataAvailableSince(): void {}
 
-  whenIdle(): void {
-    this.#network.keepAlive();
+  whenIdle(): boolean {
+    const nowMs = driveClock.nowMs();
+    if (nowMs - this.#lookedMs < KEEP_ALIVE_MS) return true;
+    this.#lookedMs = nowMs;
+    return this.#network.keepAlive();
   }
 }

@@ -123,6 +123,11 @@ class DriveWorker {
         if (!more && (!asked || follower.takesFromDisk)) this.sleeper.sleep(wanted ? 0 : follower.waitsMs);
         device.setWord(at.DRIVE_SLEEPS, 0);
         this.mailbox.clearSignal();
+        if (!this.end.whenIdle() && follower.placeLost()) {
+          this.drive.forgetModes();
+          this.drive.rewind();
+          this.drive.setBlockLength(0);
+        }
         return;
       }
     }

@@ -138,7 +138,7 @@ export function planOf(seed: number): Schedule {
     random.chance(probability)
       ? Array.from({ length: random.between(1, 2) }, () => random.between(1, max))
       : [];
-  return {
+  const schedule: Schedule = {
     seed,
     devices,
     drives,
@@ -154,4 +154,8 @@ export function planOf(seed: number): Schedule {
     retriesAtMs: times(0.3, 6000),
     echo: random.pick([0, 0.2, 0.5]),
   };
+  // A crash before a spare cartridge was found not to be empty, and before anything was promised, leaves what it held: there
+  // is nothing then to tell it from an append.
+  if (schedule.crashesAtMs.length === 0) return schedule;
+  return { ...schedule, reserve: schedule.reserve.map((spare) => ({ ...spare, empty: true })) };
 }

@@ -251,4 +251,43 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     },
     TIMEOUT_MS,
   );
+
+  test(
+    "RED-33: a connection that is cut while nothing is under way is made anew: the drive is not given up, the image is whole",
+    async () => {
+      const tgtd = await startTgtd({ port: freePort(), drives: 2, cartridges: 2, cartridgeMegabytes: 256 });
+      const text = settings([drive(tgtd, 1), drive(tgtd, 2)], [changer(tgtd)]);
+      await withBoth([tgtd], text, async (start) => {
+        const gateway = await start();
+        const session = gateway.connect();
+        const job = new TapeJob(session);
+        job.load("VT0002L8");
+        for (let n = 0; n < 20; n++) job.block(BLOCK_BYTES + n);
+        job.filemarks(1);
+        await Bun.sleep(1200);
+        const sessions = async () => {
+          const shown = await tgtd.admin(["--mode", "conn", "--op", "show", "--tid", "1"]);
+          return [...shown.matchAll(/Session: (\d+)/g)].map(([, sid]) => sid ?? "");
+        };
+        const sids = await sessions();
+        expect(sids.length).toBeGreaterThan(0);
+        for (const sid of sids)
+          await tgtd.admin([
+            ...["--mode", "conn", "--op", "delete", "--tid", "1"],
+            ...["--sid", sid, "--cid", "0"],
+          ]);
+        await Bun.sleep(2500);
+        expect((await sessions()).filter((sid) => sids.includes(sid))).toEqual([]);
+        for (let n = 0; n < 20; n++) job.block(BLOCK_BYTES);
+        job.filemarks(1);
+        expect(job.errorWords).toEqual([]);
+        expect((await gateway.api.status()).devices[0]).toMatchObject({
+          state: "Streaming",
+          drive: { id: 1 },
+        });
+        expect(readBack(session, job)).toEqual(job.written);
+      });
+    },
+    TIMEOUT_MS,
+  );
 });

@@ -299,6 +299,14 @@ export class Follower {
     this.device.set(at.HISTORY_NEXT, next + 1);
   }
 
+  /** The connection to the drive was lost. true: while nothing was under way, so it may be moved, and is located anew before
+   *  the next entry. false: what it held unconfirmed may be gone; it is not to be touched, and the next write fails. */
+  placeLost(): boolean {
+    if (this.unconfirmed > 0) return false;
+    this.position = -1;
+    return true;
+  }
+
   /** Brings the drive to a position; what it holds is confirmed first. */
   private standAt(position: number): boolean {
     if (this.position === position) return true;
