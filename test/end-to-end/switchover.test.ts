@@ -474,8 +474,9 @@ test(
       expect(gateway.api.order("POST", "/devices/drive-1/cache/1/replace")).rejects.toThrow("in use");
       await gateway.api.order("POST", "/devices/drive-1/cache/2/replace");
       // The members' word comes a moment after the array's.
+      const { api } = gateway;
       const rebuilt = async () => {
-        const { state, members } = deviceOf(await gateway.api.status()).cache;
+        const { state, members } = deviceOf(await api.status()).cache;
         return state === "healthy" && members.every((member) => member.state === "good");
       };
       while (!(await rebuilt())) {
