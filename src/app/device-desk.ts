@@ -4,7 +4,7 @@
  *  (1) Events are stepped one at a time; the effects of one step are carried out in order before the next event.
  *  (2) What takes time answers by an event with its attempt, however it ends: an answer that does not come is a failure. */
 import * as at from "../../wasm/ring/layout.ts";
-import type { Barcode, DriveId } from "../base/brands.ts";
+import type { DriveId } from "../base/brands.ts";
 import type { Clock } from "../base/clock.ts";
 import { logOf } from "../base/log.ts";
 import type { DeviceSettings } from "../config.ts";
@@ -447,5 +447,3 @@ function senseCode(hex: string): SenseCode | null {
   if (sense === null) return null;
   return { key: sense.key, asc: sense.asc, ascq: sense.ascq, deferred: sense.deferred ?? false };
 }
-
-export type { Barcode };

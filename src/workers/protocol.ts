@@ -118,8 +118,6 @@ export type WorkerNotice =
     }
   | { readonly kind: "cacheHealth"; readonly device: number; readonly health: unknown }
   | MoveNotice
-  | { readonly kind: "unloadedByHost"; readonly device: number }
-  | { readonly kind: "loadedByHost"; readonly device: number }
   | { readonly kind: "sessions"; readonly sessions: readonly SessionNotice[]; readonly stallMsMax: number };
 
 export interface SessionNotice {
@@ -221,7 +219,6 @@ export type FrontOrder =
   | { readonly kind: "moved"; readonly moveId: number; readonly sense: Sense | null }
   | { readonly kind: "report"; readonly device: number; readonly sense: Sense | null }
   | { readonly kind: "outOfService"; readonly device: number }
-  | { readonly kind: "flowChanged"; readonly device: number }
   /** No new sessions; tell those there are; close when idle. */
   | { readonly kind: "stop" };
 

@@ -69,7 +69,6 @@ export const FLOW_RATE: i32 = 66624;
 /** Index of the coupled drive, -1: none. Writer: director. */
 export const COUPLED: i32 = 66688;
 /** 1 while the Worker sleeps and wants a wake-up by its eventfd. */
-export const FRONT_SLEEPS: i32 = 66752;
 export const CACHE_SLEEPS: i32 = 66816;
 export const DRIVE_SLEEPS: i32 = 66880;
 /** J up to which the sleeping cache / drive Worker has nothing to do (i64). */
@@ -87,8 +86,7 @@ export const CACHE_WRITTEN_BYTES: i32 = 67392;
 export const DRIVE_IDLE_MS: i32 = 67456;
 /** Longest time (ms) that one command of the host waited for its answer. */
 export const HOST_STALL_MS_MAX: i32 = 67520;
-/** Milliseconds clock of the drive Worker's last sign of life, and since when it is inside a call (0: not). */
-export const DRIVE_ALIVE_MS: i32 = 67584;
+/** Milliseconds since when the drive Worker is inside a call (0: it is not). */
 export const DRIVE_CALL_SINCE_MS: i32 = 67648;
 /** Drive Worker, together with ON_TAPE: logical object number behind the last confirmed entry (i64). */
 export const ON_TAPE_POSITION: i32 = 67712;
@@ -160,8 +158,7 @@ export const ENTRY_HASHED_BYTES: i32 = 88;
 export const KIND_BLOCK: i32 = 1;
 export const KIND_FILEMARKS: i32 = 2;
 export const KIND_PAD: i32 = 3;
-export const KIND_VOID: i32 = 4;
-export const KIND_ERASE: i32 = 5;
+// 4 and 5 are kept free (docs/adr/0002).
 
 /** Flag of KIND_FILEMARKS: the drive must synchronise before it answers (immed = 0). */
 export const FLAG_SYNCHRONIZE: i32 = 1;

@@ -87,10 +87,8 @@ export function alignToJournal(
     return verifyEmpty(drive, request, broken, refused);
   }
   const mark = markPosition(device, reader, request);
-  const toEnd = drive.spaceToEndOfData();
-  if (toEnd !== "good" && toEnd !== "endOfData") return broken(toEnd, "cannot space to end of data");
-  const where = drive.readPositionLong();
-  if (where !== "good" || !drive.position.valid) return broken(where, "no valid position at end of data");
+  const unfound = toEndOfData(drive, broken);
+  if (unfound !== null) return unfound;
   const endOfData = drive.position.position;
   if (endOfData < mark) {
     return refused("endOfDataBelowMark", `end of data at ${endOfData}, but ${mark} was confirmed on tape`);
@@ -128,8 +126,7 @@ export function alignToJournal(
       entry.kind === at.KIND_BLOCK
         ? compareBlock(device, drive, entry)
         : compareFilemarks(drive, entry.count);
-    if (result === "unlike") break;
-    if (result !== "same") break; // unreadable behind the mark: written again
+    if (result !== "same") break; // unlike, or unreadable behind the mark: written again
     position += entry.count;
     standing = position;
     J += entry.entryBytes;
@@ -138,6 +135,18 @@ export function alignToJournal(
   const located = drive.locate(position);
   if (located !== "good") return broken(located, `cannot locate ${position}`);
   return { kind: "verified", fromJ: J, position, compared };
+}
+
+/** Leaves the drive at end of data with `drive.position` there; else why it is not. */
+function toEndOfData(
+  drive: TapeDrive,
+  broken: (outcome: DriveOutcome, text: string) => AlignOutcome,
+): AlignOutcome | null {
+  const toEnd = drive.spaceToEndOfData();
+  if (toEnd !== "good" && toEnd !== "endOfData") return broken(toEnd, "cannot space to end of data");
+  const where = drive.readPositionLong();
+  if (where !== "good" || !drive.position.valid) return broken(where, "no valid position at end of data");
+  return null;
 }
 
 /** 632: it is read from the beginning: nothing is there, and the drive says so without an error. */
@@ -149,10 +158,8 @@ function verifyEmpty(
 ): AlignOutcome {
   const rewound = drive.rewind();
   if (rewound !== "good") return broken(rewound, "cannot rewind the spare cartridge");
-  const toEnd = drive.spaceToEndOfData();
-  if (toEnd !== "good" && toEnd !== "endOfData") return broken(toEnd, "cannot space to end of data");
-  const where = drive.readPositionLong();
-  if (where !== "good" || !drive.position.valid) return broken(where, "no valid position at end of data");
+  const unfound = toEndOfData(drive, broken);
+  if (unfound !== null) return unfound;
   const { position } = drive.position;
   if (position !== 0) return refused("notEmpty", `the spare cartridge holds ${position} objects already`);
   return { kind: "verified", fromJ: request.onTapeJ, position: 0, compared: 0 };

@@ -287,7 +287,6 @@ export class Follower {
     this.J = end;
     device.set(at.DRIVE_POSITION, this.position);
     device.set(at.TAKEN, end);
-    device.setFigure(at.DRIVE_ALIVE_MS, this.settings.nowMs());
     device.wakeFrontIfWanted();
   }
 

@@ -122,7 +122,6 @@ export class Task {
 
   // --- free for the port: the tee keeps its place in the journal here ---
   entryOffset = -1;
-  entryBytes = 0;
   portState = 0;
   portValue = 0;
 
@@ -140,7 +139,7 @@ export class Task {
     this.status = this.senseBytes = 0;
     this.completed = this.aborted = false;
     this.entryOffset = -1;
-    this.entryBytes = this.portState = this.portValue = 0;
+    this.portState = this.portValue = 0;
   }
 
   /** A place of `outBytes` for the data-out is free at this native address. */
