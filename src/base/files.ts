@@ -333,11 +333,17 @@ export const fchmodat = (dirFd: number, path: number, mode: number): number =>
 export const UTIME_OMIT = 0x3ffffffe;
 export const UTIME_NOW = 0x3fffffff;
 
+/** A time_t and its nanoseconds at a 64-bit word of the scratch memory; without BigInts, since a restore does it a file. */
+function putTime(word: number, seconds: number, nanoseconds: number): void {
+  scratchU32[word * 2] = seconds % 0x1_0000_0000;
+  scratchU32[word * 2 + 1] = Math.floor(seconds / 0x1_0000_0000);
+  scratchU32[word * 2 + 2] = nanoseconds;
+  scratchU32[word * 2 + 3] = 0;
+}
+
 function putTimes(atimeSeconds: number, atimeNs: number, mtimeSeconds: number, mtimeNs: number): number {
-  scratchI64[0] = BigInt(atimeSeconds);
-  scratchI64[1] = BigInt(atimeNs);
-  scratchI64[2] = BigInt(mtimeSeconds);
-  scratchI64[3] = BigInt(mtimeNs);
+  putTime(0, atimeSeconds, atimeNs);
+  putTime(2, mtimeSeconds, mtimeNs);
   return scratch.address;
 }
 
