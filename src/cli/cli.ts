@@ -8,6 +8,7 @@ import { addDemo } from "./commands/demo.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addDrive } from "./commands/drive.ts";
 import { addEvents } from "./commands/events.ts";
+import { addPlan } from "./commands/plan.ts";
 import { addRetry } from "./commands/retry.ts";
 import { addServe } from "./commands/serve.ts";
 import { addStatus } from "./commands/status.ts";
@@ -41,7 +42,7 @@ async function run(ports: CliPorts, args: readonly string[]): Promise<number> {
     .exitOverride();
   // Commands inherit output and exitOverride from the program that makes them: set both first.
   const commands = [addServe, addStatus, addEvents, addDrive, addCache, addRetry, addCartridge, addDoctor];
-  for (const add of [...commands, addDemo]) {
+  for (const add of [...commands, addPlan, addDemo]) {
     add(program, ports, finish);
   }
   if (args.length === 0) {

@@ -44,13 +44,17 @@ export function mayBeParent({ verified, complete }: Node): boolean {
   return verified && complete;
 }
 
+/** true: a new backup of `level` may depend on this one. */
+export function suits(level: Level, node: Node): boolean {
+  return mayBeParent(node) && PARENT_LEVELS[level].includes(node.level);
+}
+
 /** The most recent backup that may be the parent of a new one of this level; null: there is none.
  *  `nodes` in any order. A full has none. */
 export function parentOf(level: Level, nodes: readonly Node[]): Node | null {
-  const levels = PARENT_LEVELS[level];
   let parent: Node | null = null;
   for (const node of nodes) {
-    if (!mayBeParent(node) || !levels.includes(node.level)) continue;
+    if (!suits(level, node)) continue;
     if (parent === null || node.number > parent.number) parent = node;
   }
   return parent;
