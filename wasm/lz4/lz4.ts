@@ -3,10 +3,10 @@
  *  (2) What a chunk is compressed to depends on the chunk alone, not on those before it. */
 import { readFileSync } from "node:fs";
 import wasmPath from "./build/lz4.wasm" with { type: "file" };
-import { EPOCH, TABLES_BYTES } from "./layout.ts";
+import { TABLES_BYTES } from "./layout.ts";
 
 interface Lz4Exports {
-  compress(work: number, src: number, srcBytes: number, dst: number, dstBytesMax: number): number;
+  compress(table: number, src: number, srcBytes: number, dst: number, dstBytesMax: number): number;
   decompress(src: number, srcBytes: number, dst: number, dstBytesMax: number): number;
 }
 
@@ -25,11 +25,10 @@ export class Lz4 {
     const instance = new WebAssembly.Instance(compiled, { env: { memory, abort: aborted } });
     this.#exports = instance.exports as unknown as Lz4Exports;
     this.#tablesAt = tablesAt;
-    new DataView(memory.buffer).setUint32(tablesAt + EPOCH, 0, true);
   }
 
-  /** Returns the block's size in bytes, or 0 when it does not fit in `dstBytesMax`. Offsets are into the memory;
-   *  source and target must not overlap. At most 1 GiB at once. */
+  /** Returns the block's size in bytes, or 0 when it may not fit in `dstBytesMax`. Offsets are into the memory;
+   *  source and target must not overlap, and end below 4 GiB - 64 KiB. */
   compress(src: number, srcBytes: number, dst: number, dstBytesMax: number): number {
     return this.#exports.compress(this.#tablesAt, src, srcBytes, dst, dstBytesMax);
   }

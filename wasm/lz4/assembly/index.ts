@@ -1,18 +1,20 @@
 /** LZ4 blocks. All offsets are u32 into the one memory.
  *
- *  (1) A position is sought by the hash of five bytes; a candidate counts when four bytes agree and it is near enough.
+ *  (1) The table holds the low 16 bits of the last place that had a hash of five bytes: just the format's window, so
+ *      any cell, even a blank one, means a place to look at, and four bytes looked at settle whether it counts.
  *  (2) Copies go 16 bytes at a time and may write past their end, never past the end of the target's room.
  *  (3) The decompressor takes any bytes: it reads nothing outside the source and writes nothing outside the target. */
-import { EPOCH, TABLE, TABLE_BITS } from "../layout";
+import { TABLE_BITS } from "../layout";
 
-const WINDOW: u32 = 65535;
 const MATCH_MIN: u32 = 4;
 /** The format: the last match begins at least 12 bytes before the end, the last 5 bytes are literals. */
 const START_MARGIN: u32 = 12;
 const LITERALS_LAST: u32 = 5;
 /** After so many fruitless positions (as a power of two) the search takes longer steps. */
 const PATIENCE_BITS: u32 = 6;
-const EPOCH_MAX: u32 = 0x70000000;
+/** So far from both ends a sequence of the decompressor may overshoot: 14 literals and a match of 32 with slack. */
+const SOURCE_MARGIN: u32 = 32;
+const TARGET_MARGIN: u32 = 64;
 
 // @ts-ignore: decorator
 @inline
@@ -26,11 +28,11 @@ function hashOf(p: u32): u32 {
 function agree(from: u32, m: u32, limit: u32): u32 {
   let p = from;
   let q = m;
-  while (p + 8 <= limit) {
-    const difference = load<u64>(p) ^ load<u64>(q);
-    if (difference != 0) return p - from + ((ctz(difference) as u32) >>> 3);
-    p += 8;
-    q += 8;
+  while (p + 16 <= limit) {
+    const differ = i8x16.bitmask(i8x16.eq(v128.load(p), v128.load(q))) ^ 0xffff;
+    if (differ != 0) return p - from + ctz(differ);
+    p += 16;
+    q += 16;
   }
   while (p < limit && load<u8>(p) == load<u8>(q)) {
     p++;
@@ -68,27 +70,27 @@ function finish(anchor: u32, end: u32, at: u32, dst: u32, dstEnd: u32): u32 {
   return op + literals - dst;
 }
 
-/** Makes one block of `srcBytes` at src. `work`: TABLES_BYTES of working memory.
- *  Returns the block's size, or 0 when it does not fit in `dstBytesMax`. */
-export function compress(work: u32, src: u32, srcBytes: u32, dst: u32, dstBytesMax: u32): u32 {
+/** Makes one block of `srcBytes` at src. `table`: TABLES_BYTES of working memory.
+ *  Returns the block's size, or 0 when it does not fit in `dstBytesMax` with a little room for the lengths. */
+export function compress(table: u32, src: u32, srcBytes: u32, dst: u32, dstBytesMax: u32): u32 {
   const end = src + srcBytes;
   const dstEnd = dst + dstBytesMax;
   if (srcBytes < START_MARGIN + 1) return finish(src, end, dst, dst, dstEnd);
-  const table = work + TABLE;
-  let epoch = load<u32>(work, EPOCH);
-  if (epoch == 0 || epoch > EPOCH_MAX) {
-    memory.fill(table, 0, 4 << TABLE_BITS);
-    epoch = WINDOW + 1;
+  const blank = i16x8.splat(src as i16);
+  const tableEnd = table + (2 << TABLE_BITS);
+  for (let at = table; at < tableEnd; at += 64) {
+    v128.store(at, blank);
+    v128.store(at, blank, 16);
+    v128.store(at, blank, 32);
+    v128.store(at, blank, 48);
   }
-  store<u32>(work, epoch + srcBytes + WINDOW + 1, EPOCH);
-  const shift = epoch - src;
   const startLimit = end - START_MARGIN;
   const matchLimit = end - LITERALS_LAST;
 
   let op = dst;
   let anchor = src;
   let p = src;
-  store<u32>(table + (hashOf(p) << 2), p + shift);
+  store<u16>(table + (hashOf(p) << 1), p);
   p++;
   let ahead = hashOf(p);
   while (true) {
@@ -101,22 +103,24 @@ export function compress(work: u32, src: u32, srcBytes: u32, dst: u32, dstBytesM
       next += step;
       step = tries++ >>> PATIENCE_BITS;
       if (next > startLimit) return finish(anchor, end, op, dst, dstEnd);
-      const cell = table + (ahead << 2);
-      const candidate = load<u32>(cell);
+      const cell = table + (ahead << 1);
+      m = p - ((p - load<u16>(cell)) & 0xffff);
       ahead = hashOf(next);
-      store<u32>(cell, p + shift);
-      if (p + shift - candidate > WINDOW) continue;
-      m = candidate - shift;
-      if (load<u32>(m) == load<u32>(p)) break;
+      store<u16>(cell, p);
+      if (m - src < p - src && load<u32>(m) == load<u32>(p)) break;
     }
-    while (p > anchor && m > src && load<u8>(p - 1) == load<u8>(m - 1)) {
-      p--;
-      m--;
+    if (m >= src + 8) {
+      const difference = load<u64>(p - 8) ^ load<u64>(m - 8);
+      let back = (clz(difference) as u32) >>> 3;
+      const room = p - anchor;
+      back = back < room ? back : room;
+      p -= back;
+      m -= back;
     }
 
     const literals = p - anchor;
     // token, lengths, literals, offset, and the last sequence's token
-    if (op + literals + literals / 255 + 16 > dstEnd) return 0;
+    if (literals + (literals >>> 7) + 16 > dstEnd - op) return 0;
     let token = op++;
     let mark: u32 = 0;
     if (literals >= 15) {
@@ -125,7 +129,7 @@ export function compress(work: u32, src: u32, srcBytes: u32, dst: u32, dstBytesM
     } else {
       mark = literals << 4;
     }
-    if (op + literals + 16 <= dstEnd && p + 16 <= end) {
+    if (dstEnd - op >= literals + 16 && p + 16 <= end) {
       let to = op;
       let from = anchor;
       op += literals;
@@ -145,7 +149,7 @@ export function compress(work: u32, src: u32, srcBytes: u32, dst: u32, dstBytesM
       const more = agree(p + MATCH_MIN, m + MATCH_MIN, matchLimit);
       p += more + MATCH_MIN;
       if (more >= 15) {
-        if (op + more / 255 + 8 > dstEnd) return 0;
+        if ((more >>> 7) + 8 > dstEnd - op) return 0;
         mark |= 15;
         op = putLength(op, more - 15);
       } else {
@@ -154,14 +158,12 @@ export function compress(work: u32, src: u32, srcBytes: u32, dst: u32, dstBytesM
       store<u8>(token, mark);
       anchor = p;
       if (p >= startLimit) return finish(anchor, end, op, dst, dstEnd);
-      store<u32>(table + (hashOf(p - 2) << 2), p - 2 + shift);
-      const cell = table + (hashOf(p) << 2);
-      const candidate = load<u32>(cell);
-      store<u32>(cell, p + shift);
-      if (p + shift - candidate > WINDOW) break;
-      m = candidate - shift;
-      if (load<u32>(m) != load<u32>(p)) break;
-      if (op + 16 > dstEnd) return 0;
+      store<u16>(table + (hashOf(p - 2) << 1), p - 2);
+      const cell = table + (hashOf(p) << 1);
+      m = p - ((p - load<u16>(cell)) & 0xffff);
+      store<u16>(cell, p);
+      if (m - src >= p - src || load<u32>(m) != load<u32>(p)) break;
+      if (dstEnd - op < 16) return 0;
       token = op++;
       mark = 0;
     }
@@ -170,74 +172,150 @@ export function compress(work: u32, src: u32, srcBytes: u32, dst: u32, dstBytesM
   }
 }
 
+/** Where byte i of a repeated pattern of 1 to 15 bytes comes from: i mod offset, 16 bytes a row; row 0 is unused. */
+const REPEAT: usize = memory.data<u8>([
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1,
+  0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0,
+  0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3,
+  0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0,
+  0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5, 0, 1, 2, 3,
+  0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5, 6, 0, 1,
+  0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2, 3, 4, 5, 6,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0, 1, 2, 3, 4,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 1, 2, 3,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 1, 2,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 0, 1,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0,
+]);
+/** How many bytes of 16 are whole patterns, by offset. */
+const STRIDE: usize = memory.data<u8>([16, 16, 16, 15, 16, 15, 12, 14, 16, 9, 10, 11, 12, 13, 14, 15]);
+
+/** Copies a match 16 bytes at a time, up to 15 bytes past `stop`. */
+// @ts-ignore: decorator
+@inline
+function copyMatch(to: u32, offset: u32, stop: u32): void {
+  let op = to;
+  let m = op - offset;
+  if (offset >= 16) {
+    do {
+      v128.store(op, v128.load(m));
+      op += 16;
+      m += 16;
+    } while (op < stop);
+  } else {
+    const pattern = v128.swizzle(v128.load(m), v128.load(REPEAT + (offset << 4)));
+    const stride: u32 = load<u8>(STRIDE + offset);
+    do {
+      v128.store(op, pattern);
+      op += stride;
+    } while (op < stop);
+  }
+}
+
 /** Opens one block into at most `dstBytesMax` bytes. Returns their number, or -1: not a block, or too big. */
 export function decompress(src: u32, srcBytes: u32, dst: u32, dstBytesMax: u32): i32 {
   const end = src + srcBytes;
   const dstEnd = dst + dstBytesMax;
+  const ipEasy = srcBytes > SOURCE_MARGIN ? end - SOURCE_MARGIN : src;
+  const opEasy = dstBytesMax > TARGET_MARGIN ? dstEnd - TARGET_MARGIN : dst;
   let ip = src;
   let op = dst;
-  while (true) {
-    if (ip >= end) return -1;
-    const token = load<u8>(ip++) as u32;
-    let literals = token >>> 4;
-    if (literals == 15) {
+  // Far from both ends: copies may overshoot, so most sequences need no loop.
+  while (ip < ipEasy && op < opEasy) {
+    const token: u32 = load<u8>(ip);
+    let from = ip + 1;
+    let to = op;
+    let length = token >>> 4;
+    if (length < 15) {
+      v128.store(to, v128.load(from));
+      to += length;
+      from += length;
+    } else {
       let byte: u32 = 0;
       do {
-        if (ip >= end) return -1;
-        byte = load<u8>(ip++) as u32;
-        literals += byte;
-      } while (byte == 255);
-    }
-    if (literals > end - ip || literals > dstEnd - op) return -1;
-    if (end - ip >= literals + 16 && dstEnd - op >= literals + 16) {
-      let to = op;
-      let from = ip;
-      op += literals;
-      ip += literals;
+        byte = load<u8>(from++);
+        length += byte;
+      } while (byte == 255 && from < ipEasy);
+      if (from >= ipEasy || length >= ipEasy - from || to >= opEasy || length >= opEasy - to) break;
+      const stop = to + length;
+      let next = from;
       do {
-        v128.store(to, v128.load(from));
+        v128.store(to, v128.load(next));
         to += 16;
-        from += 16;
-      } while (to < op);
-    } else {
-      memory.copy(op, ip, literals);
-      op += literals;
-      ip += literals;
-      if (ip == end) return op - dst;
+        next += 16;
+      } while (to < stop);
+      to = stop;
+      from += length;
     }
-    if (end - ip < 2) return -1;
-    const offset = load<u16>(ip) as u32;
-    ip += 2;
-    if (offset == 0 || offset > op - dst) return -1;
-    let length = token & 15;
+    const offset: u32 = load<u16>(from);
+    if (offset - 1 >= to - dst) return -1;
+    from += 2;
+    length = token & 15;
+    if (length == 15) {
+      let byte: u32 = 0;
+      do {
+        byte = load<u8>(from++);
+        length += byte;
+      } while (byte == 255 && from < ipEasy);
+      if (from >= ipEasy || to >= opEasy || length >= opEasy - to) break;
+    }
+    length += MATCH_MIN;
+    const stop = to + length;
+    if (offset >= 16) {
+      const m = to - offset;
+      v128.store(to, v128.load(m));
+      v128.store(to, v128.load(m, 16), 16);
+      if (length > 32) copyMatch(to + 32, offset, stop);
+    } else {
+      copyMatch(to, offset, stop);
+    }
+    ip = from;
+    op = stop;
+  }
+  // Near an end: by the byte.
+  while (ip < end) {
+    const token: u32 = load<u8>(ip++);
+    let length = token >>> 4;
     if (length == 15) {
       let byte: u32 = 0;
       do {
         if (ip >= end) return -1;
-        byte = load<u8>(ip++) as u32;
+        byte = load<u8>(ip++);
+        length += byte;
+      } while (byte == 255);
+    }
+    if (length > end - ip || length > dstEnd - op) return -1;
+    memory.copy(op, ip, length);
+    op += length;
+    ip += length;
+    if (ip == end) return op - dst;
+    if (end - ip < 2) return -1;
+    const offset: u32 = load<u16>(ip);
+    ip += 2;
+    if (offset - 1 >= op - dst) return -1;
+    length = token & 15;
+    if (length == 15) {
+      let byte: u32 = 0;
+      do {
+        if (ip >= end) return -1;
+        byte = load<u8>(ip++);
         length += byte;
       } while (byte == 255);
     }
     length += MATCH_MIN;
     if (length > dstEnd - op) return -1;
-    let from = op - offset;
     const stop = op + length;
-    if (offset >= 16 && dstEnd - stop >= 16) {
-      do {
-        v128.store(op, v128.load(from));
-        op += 16;
-        from += 16;
-      } while (op < stop);
-      op = stop;
-    } else if (offset >= 8 && dstEnd - stop >= 8) {
-      do {
-        store<u64>(op, load<u64>(from));
-        op += 8;
-        from += 8;
-      } while (op < stop);
+    if (dstEnd - stop >= 16) {
+      copyMatch(op, offset, stop);
       op = stop;
     } else {
-      while (op < stop) store<u8>(op++, load<u8>(from++));
+      let m = op - offset;
+      while (op < stop) store<u8>(op++, load<u8>(m++));
     }
   }
+  return -1;
 }
