@@ -133,7 +133,7 @@ describe("damaged records", () => {
     const dice = new Dice(77);
     const entry = new Entry();
     let refused = 0;
-    for (let round = 0; round < 3000; round++) {
+    for (let round = 0; round < 1500; round++) {
       const { bytes } = encodeRandom(round % 10, 20);
       for (let flips = 1 + dice.below(4); flips > 0; flips--)
         bytes[dice.below(bytes.length)] = dice.below(256);
@@ -146,7 +146,7 @@ describe("damaged records", () => {
         refused++;
       }
     }
-    expect(refused).toBeGreaterThan(500);
+    expect(refused).toBeGreaterThan(300);
   });
 
   test("noise gives a typed error or valid entries, with little memory", () => {

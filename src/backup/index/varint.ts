@@ -88,3 +88,41 @@ export class ByteReader {
     return this.bytes.subarray(from, from + count);
   }
 }
+
+/** Numbers and bytes one after another, in room that grows. */
+export class ByteWriter {
+  #out = new Uint8Array(new ArrayBuffer(256));
+  #at = 0;
+
+  get length(): number {
+    return this.#at;
+  }
+
+  varint(value: number): void {
+    this.#reserve(VARINT_BYTES_MAX);
+    this.#at = putVarint(this.#out, this.#at, value);
+  }
+
+  bytes(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#out.set(bytes, this.#at);
+    this.#at += bytes.length;
+  }
+
+  /** All of it; valid until the next write. */
+  view(): Uint8Array {
+    return this.#out.subarray(0, this.#at);
+  }
+
+  reset(): void {
+    this.#at = 0;
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.#at + bytes;
+    if (needed <= this.#out.length) return;
+    const larger = new Uint8Array(new ArrayBuffer(2 ** Math.ceil(Math.log2(needed))));
+    larger.set(this.#out.subarray(0, this.#at));
+    this.#out = larger;
+  }
+}
