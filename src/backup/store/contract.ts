@@ -30,6 +30,8 @@ export interface StoreFault {
   readonly cause: StoreFaultCause;
   /** One line: what, where, what to do. */
   readonly text: string;
+  /** It was told before: nothing to say again (a disk that is gone). */
+  readonly repeated?: true;
 }
 
 /** The computer whose backups these are; `machineId` as /etc/machine-id, or the name where there is none. */

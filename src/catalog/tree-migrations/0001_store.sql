@@ -1,0 +1,15 @@
+CREATE TABLE archives (
+  number INTEGER PRIMARY KEY,
+  stamp TEXT NOT NULL,
+  facts TEXT NOT NULL,
+  seal TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE uses (
+  number INTEGER NOT NULL,
+  pack INTEGER NOT NULL,
+  root TEXT NOT NULL,
+  bitmap BLOB NOT NULL,
+  seal TEXT NOT NULL,
+  PRIMARY KEY (number, pack)
+) STRICT, WITHOUT ROWID;
