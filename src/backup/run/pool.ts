@@ -1,0 +1,130 @@
+/** @module The reading Workers of one run: jobs go in, answers are kept by pass and ordinal.
+ *  (1) At most OUTSTANDING_MAX jobs wait in each Worker; `room` holds the survey back so that jobs do not pile up.
+ *  (2) A Worker that dies ends the run: `failed` says why, and every wait ends. */
+import type { WriteFault } from "../archive/types.ts";
+import type { Job } from "./jobs.ts";
+import type { Complaint, Flushed, JobAnswer, ReaderAnswer, ReaderOrder, ReaderStart } from "./messages.ts";
+
+/** Makes a Worker that runs what its first message says (its role). */
+export type SpawnWorker = (name: string) => Worker;
+
+const OUTSTANDING_MAX = 2;
+const WAITING_MAX = 64;
+
+interface Reader {
+  readonly worker: Worker;
+  outstanding: number;
+}
+
+export class ReaderPool {
+  readonly first: Uint8Array[] = [];
+  readonly second: Uint8Array[] = [];
+  readonly complaints: Complaint[] = [];
+  fault: WriteFault | null = null;
+  /** A Worker is gone. */
+  failed: string | null = null;
+  readonly #readers: Reader[];
+  readonly #queue: Job[] = [];
+  readonly #flushed: Flushed[] = [];
+  readonly #onAnswer: (answer: JobAnswer) => void;
+  #wake: (() => void) | null = null;
+
+  /** `onAnswer` sees each answer as it comes. */
+  constructor(count: number, spawn: SpawnWorker, start: ReaderStart, onAnswer: (answer: JobAnswer) => void) {
+    this.#onAnswer = onAnswer;
+    this.#readers = Array.from({ length: count }, (_, index) => {
+      const reader: Reader = { worker: spawn(`backup reader ${index + 1}`), outstanding: 0 };
+      reader.worker.onmessage = (event: MessageEvent) => this.#hear(reader, event.data as ReaderAnswer);
+      reader.worker.addEventListener("error", (event: ErrorEvent) => this.#fail(event.message));
+      reader.worker.postMessage(start);
+      return reader;
+    });
+  }
+
+  submit(job: Job): void {
+    this.#queue.push(job);
+    this.#feed();
+  }
+
+  /** Resolves when more jobs may come, or when it is over. */
+  async room(): Promise<void> {
+    while (this.#queue.length > WAITING_MAX && this.#goesOn) await this.#change();
+  }
+
+  /** Resolves when every job is answered and every chunk written. */
+  async drain(): Promise<readonly Flushed[]> {
+    while (
+      this.#goesOn &&
+      (this.#queue.length > 0 || this.#readers.some(({ outstanding }) => outstanding > 0))
+    )
+      await this.#change();
+    for (const reader of this.#readers) this.#order(reader, { type: "flush" });
+    while (this.failed === null && this.#flushed.length < this.#readers.length) await this.#change();
+    return this.#flushed;
+  }
+
+  end(): void {
+    for (const { worker } of this.#readers) worker.terminate();
+  }
+
+  get #goesOn(): boolean {
+    return this.failed === null && this.fault === null;
+  }
+
+  #order(reader: Reader, order: ReaderOrder): void {
+    if (order.type === "job") reader.worker.postMessage(order, [order.job.records.buffer as ArrayBuffer]);
+    else reader.worker.postMessage(order);
+  }
+
+  #feed(): void {
+    for (let outstanding = 0; outstanding < OUTSTANDING_MAX; outstanding++) {
+      for (const reader of this.#readers) {
+        if (reader.outstanding > outstanding || this.fault !== null) continue;
+        const job = this.#queue.shift();
+        if (job === undefined) return;
+        reader.outstanding++;
+        this.#order(reader, { type: "job", job });
+      }
+    }
+  }
+
+  #hear(reader: Reader, answer: ReaderAnswer): void {
+    switch (answer.type) {
+      case "ready":
+        return;
+      case "failed":
+        this.#fail(answer.text);
+        return;
+      case "flushed":
+        this.fault ??= answer.fault;
+        this.#flushed.push(answer);
+        break;
+      case "answer": {
+        reader.outstanding--;
+        this.fault ??= answer.fault;
+        (answer.pass === 1 ? this.first : this.second)[answer.ordinal] = answer.records;
+        this.complaints.push(...answer.complaints);
+        if (answer.fault === null) this.#onAnswer(answer);
+        this.#feed();
+      }
+    }
+    this.#tell();
+  }
+
+  #fail(text: string): void {
+    this.failed ??= text;
+    this.#tell();
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  #tell(): void {
+    const wake = this.#wake;
+    this.#wake = null;
+    wake?.();
+  }
+}

@@ -1,0 +1,199 @@
+/** @module One backup run, from the scan to the durable archive: survey, reading, index, footer. What comes before
+ *  (which level, which parent, room) and after (commit, verification, marks) is the caller's.
+ *
+ *  (1) The archive under its partial name is nobody's backup; it is complete only when this has returned "written".
+ *  (2) What a run has read is in its journal as soon as the answer is there: the run after a crash takes it over.
+ *  (3) Nothing about one file ends a run; only the archive's own disk, a dead Worker or an unreadable parent does. */
+import type { Clock } from "../../base/clock.ts";
+import { ArchiveFinisher, type Finished } from "../archive/finisher.ts";
+import type { ArchiveSpace } from "../archive/space.ts";
+import type { ArchiveHeader, WriteFault } from "../archive/types.ts";
+import type { FrameRoom } from "../archive/workspace.ts";
+import type { Entry } from "../entry.ts";
+import type { Index } from "../index/lookup.ts";
+import type { Names, NameTable } from "../scan/names.ts";
+import { DeltaOut, FullOut, type IndexOutput, packChanges } from "./index-out.ts";
+import type { Judging, Reason } from "./judge.ts";
+import type { Complaint, Flushed } from "./messages.ts";
+import { ReaderPool, type SpawnWorker } from "./pool.ts";
+import { emptyCounts, type PublishCounts, publish } from "./publish.ts";
+import { type Salvage, Survey } from "./survey.ts";
+
+/** The partial archive that a run writes into: a new one, or an interrupted run's. */
+export interface OpenPartial {
+  readonly fd: number;
+  readonly archivePath: string;
+  readonly header: ArchiveHeader;
+  readonly space: ArchiveSpace;
+  /** Rows of chunks that are there already (ArchiveFinisher.addRows). */
+  readonly rows: Uint8Array | null;
+  readonly salvage: Salvage | null;
+  /** Notes what has been read; a failure only costs the next run its takeover. */
+  readonly journal: (records: Uint8Array) => void;
+}
+
+export interface RunRequest {
+  readonly partial: OpenPartial;
+  /** The parent's index; null: a full backup. */
+  readonly parent: Index | null;
+  /** The new index is written as a difference to the parent's. */
+  readonly asDelta: boolean;
+  /** Batches of the scan, in order. */
+  readonly scan: AsyncIterable<Uint8Array>;
+  readonly judging: Judging;
+  /** Reading Workers. */
+  readonly workers: number;
+}
+
+/** What may be shown while it runs. */
+export interface RunProgress {
+  phase: "scan" | "read" | "index" | "verify" | "done";
+  entries: number;
+  filesToRead: number;
+  bytesToRead: number;
+  filesRead: number;
+  bytesRead: number;
+}
+
+export interface RunPorts {
+  readonly spawn: SpawnWorker;
+  readonly room: FrameRoom;
+  readonly clock: Clock;
+  readonly names: Names;
+  readonly progress: RunProgress;
+  readonly explain: ((entry: Entry, reason: Reason) => void) | null;
+  /** What the scan could not read; asked for when it is through. */
+  readonly scanComplaints: () => readonly Complaint[];
+}
+
+export interface Written {
+  readonly kind: "written";
+  readonly finished: Finished;
+  readonly counts: PublishCounts;
+  readonly complaints: readonly Complaint[];
+  /** Bytes of files that were read. */
+  readonly readBytes: number;
+}
+
+export type RunOutcome =
+  | Written
+  | { readonly kind: "fault"; readonly fault: WriteFault }
+  | { readonly kind: "failed"; readonly text: string };
+
+export function emptyProgress(): RunProgress {
+  return { phase: "scan", entries: 0, filesToRead: 0, bytesToRead: 0, filesRead: 0, bytesRead: 0 };
+}
+
+export async function runBackup(request: RunRequest, ports: RunPorts): Promise<RunOutcome> {
+  const { partial, parent } = request;
+  const { progress } = ports;
+  const pool = new ReaderPool(
+    request.workers,
+    ports.spawn,
+    {
+      role: "backupReader",
+      archivePath: partial.archivePath,
+      pack: partial.header.number,
+      codec: partial.header.codec,
+      salt: partial.header.salt,
+      shared: partial.space.buffer,
+    },
+    (answer) => {
+      partial.journal(answer.records);
+      progress.filesRead += answer.files;
+      progress.bytesRead += answer.readBytes;
+    },
+  );
+  try {
+    const survey = new Survey({
+      parent: parent === null ? null : () => parent.cursor(),
+      judging: request.judging,
+      salvage: partial.salvage,
+      send: (job) => pool.submit(job),
+      explain: ports.explain,
+    });
+    for await (const batch of request.scan) {
+      survey.take(batch);
+      showSurvey(progress, survey);
+      await pool.room();
+    }
+    survey.finish();
+    showSurvey(progress, survey);
+    progress.phase = "read";
+    const flushed = await pool.drain();
+    if (pool.failed !== null) return { kind: "failed", text: pool.failed };
+    if (pool.fault !== null) return { kind: "fault", fault: pool.fault };
+    progress.phase = "index";
+    return complete(request, ports, survey, pool, flushed);
+  } finally {
+    pool.end();
+  }
+}
+
+function showSurvey(progress: RunProgress, survey: Survey): void {
+  progress.entries = survey.draft.judged;
+  progress.filesToRead = survey.filesToRead;
+  progress.bytesToRead = survey.bytesToRead;
+}
+
+/** Everything is read: index and footer. */
+function complete(
+  { partial, parent, asDelta }: RunRequest,
+  ports: RunPorts,
+  survey: Survey,
+  pool: ReaderPool,
+  flushed: readonly Flushed[],
+): RunOutcome {
+  const { fd, header, space, rows } = partial;
+  const { progress } = ports;
+  const finisher = new ArchiveFinisher({ fd, header, space, room: ports.room });
+  if (rows !== null) finisher.addRows(rows);
+  for (const part of flushed) {
+    finisher.addRows(part.rows);
+    finisher.abandon(part.abandoned);
+  }
+  const begun = finisher.begin();
+  if (begun !== null) return { kind: "fault", fault: begun };
+  const delta = asDelta && parent !== null ? new DeltaOut(finisher) : null;
+  const out: IndexOutput = delta ?? new FullOut(finisher, parent === null);
+  let counts: PublishCounts;
+  if (survey.isUnchanged && delta !== null && parent !== null) {
+    // The index is the parent's: nothing is looked at twice.
+    delta.keepAll(parent.count);
+    counts = { ...emptyCounts(), ...survey.totals, unchanged: survey.totals.entries };
+  } else {
+    counts = publish({
+      draft: survey.draft,
+      parent: parent?.cursor() ?? null,
+      first: pool.first,
+      second: pool.second,
+      pack: header.number,
+      out,
+    });
+  }
+  out.finish();
+  const complaints = [...ports.scanComplaints(), ...pool.complaints];
+  const finished = finisher.finish({
+    entries: counts.entries,
+    files: counts.files,
+    finishedAtMs: ports.clock.wallMs(),
+    extra: {
+      users: namesOf(survey.uids, ports.names.users),
+      groups: namesOf(survey.gids, ports.names.groups),
+      counts: { ...counts },
+      errors: complaints,
+    },
+    changes: packChanges(out.changes()),
+  });
+  if (finished.kind !== "finished") return { kind: "fault", fault: finished };
+  return { kind: "written", finished, counts, complaints, readBytes: progress.bytesRead };
+}
+
+function namesOf(numbers: ReadonlySet<number>, { nameOf }: NameTable): Record<string, string> {
+  const names: Record<string, string> = {};
+  for (const number of numbers) {
+    const name = nameOf.get(number);
+    if (name !== undefined) names[number] = name;
+  }
+  return names;
+}
