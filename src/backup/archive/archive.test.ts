@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ChunkCache, chunkCacheBytes } from "./chunk-cache.ts";
 import { type ArchiveReader, openArchive } from "./reader.ts";
-import { TestArchive, testHeader } from "./testing.ts";
+import { noise, TestArchive, testHeader } from "./testing.ts";
 import { createFrameRoom, Workspace } from "./workspace.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "understudy-archive-"));
@@ -16,16 +16,6 @@ function opened(path: string): ArchiveReader {
   const result = openArchive(path, room);
   if (result.kind !== "archive") throw new Error(result.text);
   return result.archive;
-}
-
-function noise(bytes: number, seed: number): Uint8Array {
-  const out = new Uint8Array(bytes);
-  let state = seed * 2654435761 + 1;
-  for (let at = 0; at < bytes; at++) {
-    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-    out[at] = state >>> 24;
-  }
-  return out;
 }
 
 for (const codec of ["none", "lz4", "zstd"] as const) {

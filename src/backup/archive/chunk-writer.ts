@@ -1,8 +1,9 @@
 /** @module Writes chunks into an archive that other Workers write into as well. The caller fills plain bytes (pieces:
  *  8-byte header, data) at `plainAt` of its own memory and flushes.
- *  (1) Place and number are taken only when the chunk is packed, so that nothing is reserved too large.
+ *  (1) A place is taken only when the chunk is packed, so that nothing is reserved too large; a number that is taken and
+ *      never flushed is a row of zeros in the table.
  *  (2) A place at which writing failed is used again by the next flush if its chunk is as large, else it is given up:
- *      `takeAbandoned()` tells, and the finisher makes it zero. No number is given up. */
+ *      `takeAbandoned()` tells, and the finisher makes it zero. */
 import { CHUNK_PLAIN_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_KIND, PIECE, PIECE_MAGIC } from "./layout.ts";
 import { assert } from "../../base/assert.ts";
 import type { Codec } from "../codec/codec.ts";
@@ -12,8 +13,8 @@ import type { ArchiveSpace } from "./space.ts";
 import type { ChunkWritten, WriteFault } from "./types.ts";
 import type { Workspace } from "./workspace.ts";
 
-/** Header, plain bytes, padding. */
-const AREA_BYTES = Math.ceil((FRAME_HEADER_BYTES + CHUNK_PLAIN_BYTES_MAX + 16) / 4096) * 4096;
+/** Header, plain bytes, and what a reader of a growing file may put behind them. */
+const AREA_BYTES = (Math.ceil((FRAME_HEADER_BYTES + CHUNK_PLAIN_BYTES_MAX) / 4096) + 1) * 4096;
 
 /** Of its caller's memory, for one writer. */
 export const CHUNK_WRITER_BYTES: number = 2 * AREA_BYTES;
@@ -37,7 +38,7 @@ interface Place {
 export class ChunkWriter {
   /** Where the caller puts a chunk's plain bytes. */
   readonly plainAt: number;
-  /** How many it may put there: CHUNK_PLAIN_BYTES_MAX. */
+  /** How many it may put there: CHUNK_PLAIN_BYTES_MAX; 4096 more are free behind them, and lost at each flush. */
   readonly room: number = CHUNK_PLAIN_BYTES_MAX;
   readonly #options: ChunkWriterOptions;
   readonly #seal: Seal;

@@ -96,3 +96,14 @@ export class TestArchive {
     return present(done, "a finished archive");
   }
 }
+
+/** Bytes that no codec makes smaller, the same for the same seed. */
+export function noise(bytes: number, seed: number): Uint8Array {
+  const out = new Uint8Array(bytes);
+  let state = (seed * 2654435761 + 1) >>> 0;
+  for (let at = 0; at < bytes; at++) {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+    out[at] = state >>> 24;
+  }
+  return out;
+}
