@@ -322,20 +322,10 @@ export class House implements RunningServer, HouseFacts {
   private tick(): void {
     this.rates.sample(this.clock.nowMs());
     for (const desk of this.desks) {
-      const { memory } = desk;
       desk.watch(driveClock.nowMs());
       desk.protection.look();
       const driveRate = this.rates.of(desk.index).drive;
-      desk.dispatch({
-        kind: "marks",
-        marks: {
-          received: memory.get(at.RECEIVED),
-          cached: memory.get(at.DURABLE),
-          onTape: memory.get(at.ON_TAPE),
-        },
-        protected: memory.cacheActive,
-        driveBytesPerSecond: driveRate > 0 ? driveRate : null,
-      });
+      desk.tellMarks(driveRate > 0 ? driveRate : null);
     }
     this.showElements();
   }
