@@ -12,7 +12,7 @@ async function against(
   command: (portal: string) => readonly string[],
   options: Partial<TargetOptions> = {},
 ): Promise<string> {
-  const units = new Map([[0, new TestDisk(MIB, () => [0])]]);
+  const units = new Map([[0, new TestDisk(32 * MIB, () => [0])]]);
   const target = new Target({ iqn: TARGET, address: "127.0.0.1", port: 0, units, ...options });
   const tool = Bun.spawn([...command(`127.0.0.1:${target.port}`)], { stderr: "pipe" });
   let ended = false;

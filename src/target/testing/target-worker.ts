@@ -13,7 +13,7 @@ export interface TargetOrder {
 declare const self: Worker;
 
 self.onmessage = async ({ data }: MessageEvent<TargetOrder>) => {
-  const units = new Map([[0, new TestDisk(MIB, () => [0])]]);
+  const units = new Map([[0, new TestDisk(32 * MIB, () => [0])]]);
   const target = new Target({ iqn: TARGET, address: "127.0.0.1", port: 0, units, chap: data.chap });
   self.postMessage(target.port);
   for (;;) {
