@@ -3,6 +3,7 @@
  *  library under the state directory. */
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { MIB } from "./base/units.ts";
 import { complaints, shown } from "./config/complaints.ts";
 import { Complaints, resolveChap, resolveDevices, resolveLibrary } from "./config/resolve.ts";
 import { type SettingsFile, settingsFileSchema } from "./config/schema.ts";
@@ -95,6 +96,7 @@ function complete(
       host: overrides.iscsi?.host ?? given.iscsi?.host ?? DEFAULTS.host,
       port: overrides.iscsi?.port ?? given.iscsi?.port ?? DEFAULTS.iscsiPort,
       targetName: given.iscsi?.iqn ?? DEFAULTS.targetName,
+      testDiskBytes: (given.iscsi?.testDiskMegabytes ?? 0) * MIB,
     },
     http: { host, port: overrides.http?.port ?? given.http?.port ?? DEFAULTS.httpPort, token },
     log: {

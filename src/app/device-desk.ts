@@ -95,8 +95,27 @@ export class DeviceDesk {
     const hungMs = this.hang.look(drive, nowMs);
     if (hungMs === 0) return;
     log.warning(`drive ${drive} has not answered for ${Math.round(hungMs)} ms`, { device: this.name });
+    this.tellMarks();
     this.dispatch({ kind: "driveFailed", attempt, drive, evidence: NO_ANSWER });
   }
+
+  /** The marks as they stand. The director is told every tick, before each failure (what the last tick saw may be of
+   *  the journal before it jumped), and when the journal was opened. */
+  tellMarks(driveBytesPerSecond: number | null = this.driveBytesPerSecond): void {
+    const { memory } = this;
+    this.driveBytesPerSecond = driveBytesPerSecond;
+    this.dispatch({
+      kind: "marks",
+      marks: {
+        received: memory.get(at.RECEIVED),
+        cached: memory.get(at.DURABLE),
+        onTape: memory.get(at.ON_TAPE),
+      },
+      protected: memory.cacheActive,
+      driveBytesPerSecond,
+    });
+  }
+  private driveBytesPerSecond: number | null = null;
 
   get index(): number {
     return this.parts.index;
@@ -258,6 +277,7 @@ export class DeviceDesk {
   // --- what happened at the drive ---
 
   failed(notice: FailureNotice): void {
+    this.tellMarks();
     if (notice.outcome === "journalUnreadable") {
       this.dispatch({ kind: "journalLost", attempt: notice.attempt, text: notice.text });
       return;

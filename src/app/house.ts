@@ -239,6 +239,7 @@ export class House implements RunningServer, HouseFacts {
         targetName: settings.iscsi.targetName,
         chap: this.chap,
       },
+      testDisk: this.testDisk,
       changer: { serial: this.changerSerial },
       devices: this.desks.map((desk) => ({
         memory: desk.memory.shared.memory,
@@ -297,12 +298,21 @@ export class House implements RunningServer, HouseFacts {
           name: desk.name,
           serial: desk.parts.settings.serial as string,
         })),
+        ...(this.testDisk === null
+          ? []
+          : [{ lun: this.testDisk.lun, kind: "testDisk" as const, name: "for tests only", serial: "" }]),
       ],
       barcodes: this.stock.robot
         .inventory()
         .cartridges.flatMap(({ shown }) => (shown === null ? [] : [shown])),
       notes: this.notes,
     };
+  }
+
+  /** A disk in memory behind the last drive, where the settings ask for one. */
+  private get testDisk(): { lun: number; bytes: number } | null {
+    const bytes = this.settings.iscsi.testDiskBytes;
+    return bytes === 0 ? null : { lun: 1 + Math.max(...this.settings.devices.map(({ lun }) => lun)), bytes };
   }
 
   private showElements(accessed = false): void {
@@ -322,20 +332,10 @@ export class House implements RunningServer, HouseFacts {
   private tick(): void {
     this.rates.sample(this.clock.nowMs());
     for (const desk of this.desks) {
-      const { memory } = desk;
       desk.watch(driveClock.nowMs());
       desk.protection.look();
       const driveRate = this.rates.of(desk.index).drive;
-      desk.dispatch({
-        kind: "marks",
-        marks: {
-          received: memory.get(at.RECEIVED),
-          cached: memory.get(at.DURABLE),
-          onTape: memory.get(at.ON_TAPE),
-        },
-        protected: memory.cacheActive,
-        driveBytesPerSecond: driveRate > 0 ? driveRate : null,
-      });
+      desk.tellMarks(driveRate > 0 ? driveRate : null);
     }
     this.showElements();
   }

@@ -130,6 +130,7 @@ export class JournalStart {
     memory.set(at.ON_TAPE, resumeJ);
     memory.set(at.ON_TAPE_SEQUENCE, sequence);
     await desk.parts.cacheWorker?.order({ kind: "resume", J: resumeJ, sequence });
+    desk.tellMarks();
   }
 
   private driveFor(settings: DeviceSettings): DriveId | null {

@@ -21,7 +21,7 @@ export interface Endpoint {
 /** One logical unit as an initiator finds it. */
 export interface UnitLine {
   readonly lun: number;
-  readonly kind: "drive" | "changer";
+  readonly kind: "drive" | "changer" | "testDisk";
   readonly name: string;
   readonly serial: string;
 }

@@ -150,6 +150,14 @@ export const settingsFileSchema = z.strictObject({
         .optional()
         .describe("an iSCSI name, as iqn.2026-01.net.example:understudy"),
       chap: z.array(chapEntrySchema).max(256).optional().describe("a list of tables"),
+      testDiskMegabytes: z
+        .int()
+        .min(0)
+        .max(1024)
+        .optional()
+        .describe(
+          "for tests of the transport only: megabytes, 0 to 1024, of a disk in memory at the next LUN (0: none)",
+        ),
       mutualChap: z.strictObject(chapUser).optional().describe("a table with user and secretFile"),
     })
     .optional()

@@ -96,6 +96,8 @@ export interface IscsiSettings {
   readonly chap: readonly (ChapUser & { readonly initiator: string })[];
   /** How the target proves itself to an initiator that asks it to; null: not at all. */
   readonly mutualChap: ChapUser | null;
+  /** For tests of the transport only: a disk in memory at the LUN after the last drive's; 0: none. */
+  readonly testDiskBytes: number;
 }
 
 export interface Settings {

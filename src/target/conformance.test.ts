@@ -1,9 +1,10 @@
+/** @module libiscsi's `iscsi-ls` at the target alone; its transport tests, and `serve` as a whole: test/conformance. */
 import { describe, expect, test } from "bun:test";
+import { MIB } from "../base/units.ts";
+import { TestDisk } from "../scsi/unit/test-disk.ts";
 import { Target, type TargetOptions } from "./front-loop.ts";
 import { INITIATOR, TARGET } from "./testing/client.ts";
-import { DiskUnit } from "./testing/disk-unit.ts";
 
-const testTool = Bun.which("iscsi-test-cu");
 const listTool = Bun.which("iscsi-ls");
 
 /** Runs one of libiscsi's tools against a target over a disk; what it says, on either stream. */
@@ -11,7 +12,7 @@ async function against(
   command: (portal: string) => readonly string[],
   options: Partial<TargetOptions> = {},
 ): Promise<string> {
-  const units = new Map([[0, new DiskUnit()]]);
+  const units = new Map([[0, new TestDisk(32 * MIB, () => [0])]]);
   const target = new Target({ iqn: TARGET, address: "127.0.0.1", port: 0, units, ...options });
   const tool = Bun.spawn([...command(`127.0.0.1:${target.port}`)], { stderr: "pipe" });
   let ended = false;
@@ -26,31 +27,6 @@ async function against(
   target.stop();
   return (await output).join("\n");
 }
-
-/** iscsi-test-cu counts what failed in its summary; its exit status is 0 either way. */
-const summaryOf = (text: string) => /tests\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)/.exec(text)?.slice(1);
-
-describe.skipIf(testTool === null)("iscsi-test-cu", () => {
-  const passes = async (query: string) => {
-    const output = await against((portal) => [
-      ...[testTool ?? "", "--dataloss", "-n", "-v", "-t", "iSCSI"],
-      `iscsi://${portal}/${TARGET}/0${query}`,
-    ]);
-    expect(summaryOf(output)).toEqual(["15", "15", "15", "0"]);
-  };
-
-  test(
-    "RED-01: libiscsi's 15 transport tests (iscsi-test-cu, Debian package libiscsi-bin): window, DataSN, residuals, TMF",
-    () => passes(""),
-    60_000,
-  );
-
-  test(
-    "RED-01: libiscsi's transport tests, with a header digest",
-    () => passes("?header_digest=crc32c"),
-    60_000,
-  );
-});
 
 describe.skipIf(listTool === null)("iscsi-ls", () => {
   const bytes = (text: string) => new TextEncoder().encode(text);

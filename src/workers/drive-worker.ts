@@ -17,7 +17,10 @@ import { EventSleeper } from "./sleep.ts";
 
 /** Behind what an alignment reads from the medium, beside its own scratch word. */
 const HASH_AT = MEDIUM_AT + MEDIUM_BYTES - 128;
+/** The drive is asked so often what is on the medium; more often where the cache is small, for what was not asked about
+ *  counts as backlog when the drive fails. */
 const CONFIRM_EVERY_BYTES = 32 * 1024 * 1024;
+const CONFIRM_CACHE_PART = 1 / 8;
 
 const SERVED_WHILE_HUNG: ReadonlySet<DriveOrder["kind"]> = new Set(["eject", "arm", "clearFaults", "faults"]);
 
@@ -265,7 +268,7 @@ class DriveWorker {
       this.drive,
       this.cacheOf(order.device),
       {
-        confirmEveryBytes: CONFIRM_EVERY_BYTES,
+        confirmEveryBytes: confirmEveryBytes(device.get(at.CACHE_BYTES)),
         draining: order.draining,
         answerWithinMs: order.answerWithinMs,
         nowMs: driveClock.nowMs,
@@ -284,6 +287,12 @@ class DriveWorker {
     this.device = null;
     this.deviceIndex = -1;
   }
+}
+
+function confirmEveryBytes(cacheBytes: number): number {
+  return cacheBytes > 0
+    ? Math.min(CONFIRM_EVERY_BYTES, cacheBytes * CONFIRM_CACHE_PART)
+    : CONFIRM_EVERY_BYTES;
 }
 
 function openReader(spec: CacheSpec, device: DeviceMemory): CacheReader {

@@ -9,6 +9,7 @@ import { defaultChangerIdentity, defaultTapeIdentity } from "../scsi/inquiry.ts"
 import type { LogicalUnit } from "../scsi/unit/ports.ts";
 import { SmcUnit } from "../scsi/unit/smc.ts";
 import { SscUnit } from "../scsi/unit/ssc.ts";
+import { TestDisk } from "../scsi/unit/test-disk.ts";
 import { PortalError, Target } from "../target/front-loop.ts";
 import { ChangerDesk, type FrontDrive } from "./changer-desk.ts";
 import type { FrontOrder, FrontStart, Order, SessionNotice, WorkerNotice } from "./protocol.ts";
@@ -43,6 +44,7 @@ export function runFrontWorker(start: FrontStart, tell: (notice: WorkerNotice) =
     abortTasksOf: (initiatorPort) => target.abortTasksOf(initiatorPort, 0),
   });
   units.set(0, library);
+  if (start.testDisk !== null) units.set(start.testDisk.lun, new TestDisk(start.testDisk.bytes, luns));
 
   try {
     target = new Target({

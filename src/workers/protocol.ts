@@ -198,6 +198,8 @@ export interface FrontStart {
     /** Secrets, in memory only; null: anybody may log in. */
     readonly chap: ChapAccess | null;
   };
+  /** A disk in memory for tests of the transport; null: none. */
+  readonly testDisk: { readonly lun: number; readonly bytes: number } | null;
   readonly changer: { readonly serial: string };
   readonly devices: readonly {
     readonly memory: WebAssembly.Memory;

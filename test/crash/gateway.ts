@@ -22,7 +22,7 @@ export interface LibraryShape {
   readonly barcodes: readonly string[];
   readonly spares: number;
   readonly capacityMegabytes: number;
-  readonly paceMegabytesPerSecond: number;
+  paceMegabytesPerSecond: number;
   readonly cacheMegabytes: number;
   readonly switchMs: number;
 }

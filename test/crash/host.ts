@@ -196,8 +196,8 @@ export class Host {
   }
 
   /** Blocks of one size at the end of `model`; all are answered when it returns. */
-  writeBlocks(model: TapeModel, blocks: number, size: number): void {
-    const writer = new HostWriter(this.session, { lun: 1, blockBytesMax: size });
+  writeBlocks(model: TapeModel, blocks: number, size: number, depth = 1): void {
+    const writer = new HostWriter(this.session, { lun: 1, blockBytesMax: size, depth });
     for (let n = 0; n < blocks; n++) {
       this.send(writer, model, size);
     }

@@ -192,6 +192,32 @@ test("RED-15: a drive that failed stays out after restarts, until it is returned
   ]);
 });
 
+test("RED-09, RED-10: a drive that fails right behind a restart is no reason for BUSY, however much was drained", async () => {
+  const gateway = gatewayOf({ cacheMegabytes: 64, paceMegabytesPerSecond: 20 });
+  const first = writeFiles(await gateway.start(), 4);
+  first.host.writeBlocks(first.model, 840, 65536); // behind the drive by most of what the cache holds
+  await gateway.kill();
+  first.host.close();
+
+  gateway.shape.paceMegabytesPerSecond = 0;
+  const facts = await gateway.start();
+  first.model.check(gateway.cartridgePath(BARCODE));
+  const host = new Host(facts, new Shelf(), new Random(2), "again");
+  host.expectRestarted();
+  host.expectPositions(first.model);
+  await fetch(`${facts.httpUrl}/api/v1/drives/1/fault`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ rule: "on write 2: hardware error" }),
+  });
+  host.writeBlocks(first.model, 60, 65536, 4);
+  host.writeFilemark(first.model);
+  host.close();
+  expect(failedDrives(await statusOf(facts))).toEqual([1]);
+  await gateway.kill();
+  first.model.check(gateway.cartridgePath(BARCODE));
+});
+
 test("SIGTERM twice quits at once and says what is not on tape; the next start writes it", async () => {
   const gateway = gatewayOf({ paceMegabytesPerSecond: 1 });
   const { host, model } = writeFiles(await gateway.start(), 4);

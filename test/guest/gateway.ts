@@ -18,8 +18,8 @@ export interface Gateway {
   readonly stateDirectory: string;
   /** Everything it has printed so far. */
   readonly log: () => Promise<string>;
-  /** SIGTERM; throws with its log where it does not drain and end with 0. */
-  readonly stop: () => Promise<void>;
+  /** SIGTERM; throws with its log where it does not end with `status` (default 0: drained). */
+  readonly stop: (status?: number) => Promise<void>;
 }
 
 /** Whether the project has the command yet. */
@@ -62,9 +62,9 @@ export async function startGateway(configuration?: string): Promise<Gateway> {
     rmSync(directory, { recursive: true, force: true });
     return said;
   };
-  const stop = async () => {
+  const stop = async (status = 0) => {
     const said = await end();
-    if (child.exitCode !== 0) throw new Error(`understudy serve ended with ${endOf(child)}: ${said}`);
+    if (child.exitCode !== status) throw new Error(`understudy serve ended with ${endOf(child)}: ${said}`);
   };
   const deadlineMs = performance.now() + START_DEADLINE_MS;
   while (!/\bready\b/.test(await log())) {

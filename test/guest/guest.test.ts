@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { HouseEvent } from "../../src/base/events.ts";
 import type { DeviceStatus, Status } from "../../src/base/status.ts";
 import { CartridgeReader } from "../../src/cli/demo/cartridge-reader.ts";
+import { EXIT } from "../../src/cli/exit.ts";
 import { type Gateway, serveExists, startGateway } from "./gateway.ts";
 import { describeResult, type GuestResult, guestObstacle, runGuest } from "./guest.ts";
 
@@ -41,6 +42,20 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     async () => {
       gateway = await startGateway(LIBRARY);
       const result = await runGuest({ script: "basic.sh", env: { PORT: gateway.iscsiPort } });
+      await mustPass(result, gateway);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  test(
+    "RED-01, RED-04: Bacula's own test of a tape drive (btape test) passes, the kernel logs no tape error",
+    async () => {
+      gateway = await startGateway(LIBRARY);
+      // Its 40,000 blocks take their time one by one: small ones are the quickest.
+      const result = await runGuest({
+        script: "btape.sh",
+        env: { PORT: gateway.iscsiPort, BLOCK_BYTES: 4096 },
+      });
       await mustPass(result, gateway);
     },
     TEST_TIMEOUT_MS,
@@ -99,6 +114,18 @@ describe.skipIf(obstacle !== undefined)(title, () => {
       TEST_TIMEOUT_MS,
     );
   }
+
+  test(
+    "RED-19a: no spare: tar fails with the drive's own sense, and what READ POSITION said was on tape is on the cartridge",
+    async () => {
+      gateway = await startGateway(slowLibrary(16).replace("[library]", "[library]\nspares = 0"));
+      await failInMidTar(gateway);
+      // What the cache took, and no tape has, is kept and told.
+      await gateway.stop(EXIT.notOnTape);
+      gateway = undefined;
+    },
+    TEST_TIMEOUT_MS,
+  );
 });
 
 /** What a tape file is to hold, as the guest worked it out beforehand. */
@@ -252,6 +279,53 @@ async function loseCartridgeInMidTar(
   expect(after.standIns).toMatchObject([{ label: BARCODES[0], replacement: BARCODES[7] }]);
   expect(result.dmesg).not.toMatch(/st\d+: (Error|Failed)|Sense Key|I\/O error/);
   compareCartridge(gateway, streams, BARCODES[7]);
+}
+
+async function failInMidTar(gateway: Gateway): Promise<void> {
+  const megabytes = 64;
+  const records: string[] = [];
+  let position: readonly number[] = [];
+  let tarStatus = 0;
+  let broken: Promise<unknown> | undefined;
+  const result = await runGuest({
+    script: "no-spare.sh",
+    // 4/1501: not what the gateway would say by itself.
+    env: { PORT: gateway.iscsiPort, MEGABYTES: megabytes, SENSE: "Mechanical positioning error" },
+    memoryMegabytes: 500 + 2 * megabytes,
+    onLine: (line) => {
+      const [word, name, ...values] = line.split(" ");
+      if (word !== "GUEST-MARK") return;
+      if (name === "record") records.push(values.join());
+      if (name === "position") position = values.map(Number);
+      if (name === "tar-failed") tarStatus = Number(values[0]);
+      if (name === "tar-bytes" && Number(values[0]) >= (megabytes / 2) * MEBIBYTE)
+        broken ??= breakDrive(gateway, "on write 1: sense 4/1501");
+    },
+  });
+  await broken;
+  await mustPass(result, gateway);
+  expect(tarStatus).not.toBe(0);
+  expect((await api<Status>(gateway, "status")).devices[0]).toMatchObject({
+    state: "Halted",
+    flow: "report",
+  });
+
+  const [first = 0, last = 0, buffered = 0] = position;
+  expect(last).toBeGreaterThan(0);
+  // The host was ahead of the drive, and is told by how much.
+  expect(buffered).toBeGreaterThan(0);
+  expect(first - last).toBe(buffered);
+  const reader = new CartridgeReader(
+    join(gateway.stateDirectory, "library", "cartridges", `${BARCODES[0]}.tape`),
+  );
+  try {
+    const found = [...reader.file(0)].map((block) => new Bun.CryptoHasher("md5").update(block).digest("hex"));
+    expect(found.length).toBeGreaterThanOrEqual(last);
+    expect(found.length).toBeLessThan(records.length);
+    expect(found).toEqual(records.slice(0, found.length));
+  } finally {
+    reader.close();
+  }
 }
 
 /** Device 1 as the API shows it, several times a second, from the fault on. */

@@ -1,19 +1,27 @@
-/** @module A disk in memory, for tests only: the transport tests of other people's conformance suites (iscsi-test-cu) need
- *  a disk LUN. It knows what those ask for: SBC reads and writes by every CDB size, capacity, a little INQUIRY. */
+/** @module A disk in memory, for tests only (`iscsi.testDiskMegabytes`): the transport tests of other people's conformance
+ *  suites (iscsi-test-cu) need a disk LUN. It knows what those ask for: SBC reads and writes by every CDB size, capacity, a
+ *  little INQUIRY. What is written there goes nowhere: no tape, no cache, gone with the process. */
 import { createSharedMemory, type SharedMemory } from "../../base/memory.ts";
-import { NoUnit } from "../../scsi/unit/no-unit.ts";
-import type { LogicalUnit } from "../../scsi/unit/ports.ts";
-import { STATUS_GOOD, STATUS_TASK_ABORTED, type Task } from "../../scsi/unit/task.ts";
+import { NoUnit } from "./no-unit.ts";
+import type { LogicalUnit } from "./ports.ts";
+import { STATUS_GOOD, STATUS_TASK_ABORTED, type Task } from "./task.ts";
 
 const BLOCK_BYTES = 512;
-const BLOCKS = 65536;
 const INVALID_OPCODE = { key: 5, asc: 0x20, ascq: 0 } as const;
 const INVALID_FIELD = { key: 5, asc: 0x24, ascq: 0 } as const;
 const OUT_OF_RANGE = { key: 5, asc: 0x21, ascq: 0 } as const;
 
-export class DiskUnit implements LogicalUnit {
-  readonly #memory: SharedMemory = createSharedMemory(BLOCKS * BLOCK_BYTES);
-  readonly #report = new NoUnit(() => [0]);
+export class TestDisk implements LogicalUnit {
+  readonly #blocks: number;
+  readonly #memory: SharedMemory;
+  readonly #report: NoUnit;
+
+  /** `luns`: what the target has, for REPORT LUNS. */
+  constructor(bytes: number, luns: () => readonly number[]) {
+    this.#blocks = Math.floor(bytes / BLOCK_BYTES);
+    this.#memory = createSharedMemory(this.#blocks * BLOCK_BYTES);
+    this.#report = new NoUnit(luns);
+  }
 
   execute(task: Task): void {
     const { cdb, parameters } = task;
@@ -35,12 +43,12 @@ export class DiskUnit implements LogicalUnit {
         task.completeWithData(Math.min(4, cdb[4] ?? 0));
         return;
       case 0x25:
-        answer.setUint32(0, BLOCKS - 1);
+        answer.setUint32(0, this.#blocks - 1);
         answer.setUint32(4, BLOCK_BYTES);
         task.completeWithData(8);
         return;
       case 0x9e:
-        answer.setUint32(4, BLOCKS - 1);
+        answer.setUint32(4, this.#blocks - 1);
         answer.setUint32(8, BLOCK_BYTES);
         task.completeWithData(Math.min(32, view.getUint32(10)));
         return;
@@ -94,12 +102,12 @@ export class DiskUnit implements LogicalUnit {
   }
 
   #read(task: Task, block: number, count: number): void {
-    if (block + count > BLOCKS) task.completeWithSense(OUT_OF_RANGE);
+    if (block + count > this.#blocks) task.completeWithSense(OUT_OF_RANGE);
     else task.completeWithData(count * BLOCK_BYTES, this.#memory.base + block * BLOCK_BYTES);
   }
 
   #write(task: Task, block: number, count: number): void {
-    if (block + count > BLOCKS) {
+    if (block + count > this.#blocks) {
       task.completeWithSense(OUT_OF_RANGE);
       return;
     }
