@@ -314,6 +314,8 @@ export class DirectoryStore {
   }
 
   beginRun(): PartialRun | StoreFault {
+    const fault = this.check();
+    if (fault !== null) return fault;
     const partial = numbersIn(this.directory, "partial");
     if (isFault(partial)) return partial;
     const highest = this.highestNumber();
