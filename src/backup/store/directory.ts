@@ -300,12 +300,15 @@ export class DirectoryStore {
   /** What went wrong may mean that the disk is gone. */
   #failed(what: string, error: unknown): StoreFault {
     if (errorCode(error) === "" && !(error instanceof Error && "errno" in error)) throw error;
-    return (this.#closed ? null : this.check()) ?? faultOf(what, error);
+    return this.check() ?? faultOf(what, error);
   }
 
   /** A change; the system's errors become faults. */
   #change<T>(what: string, act: () => T): T | StoreFault {
     assert(this.writable, "the store was opened for writing");
+    // Else what stands at the path now, an empty mount point, would be written to.
+    const fault = this.check();
+    if (fault !== null) return fault;
     try {
       return act();
     } catch (error) {
@@ -314,8 +317,6 @@ export class DirectoryStore {
   }
 
   beginRun(): PartialRun | StoreFault {
-    const fault = this.check();
-    if (fault !== null) return fault;
     const partial = numbersIn(this.directory, "partial");
     if (isFault(partial)) return partial;
     const highest = this.highestNumber();
