@@ -1,6 +1,7 @@
 /** @module What a run and its reading Workers say to each other. Bytes go by transfer: they are never copied. */
 import type { WriteFault } from "../archive/types.ts";
 import type { CodecName } from "../codec/codec.ts";
+import type { ScanNotice, ScanOrder } from "../scan/messages.ts";
 import type { Job } from "./jobs.ts";
 
 /** The first message to a Worker. */
@@ -16,6 +17,7 @@ export interface ReaderStart {
 }
 
 export type ReaderOrder =
+  | ScanOrder
   | { readonly type: "job"; readonly job: Job }
   /** Write out the open chunk. */
   | { readonly type: "flush" };
@@ -50,4 +52,5 @@ export type ReaderAnswer =
   | { readonly type: "ready" }
   | { readonly type: "failed"; readonly text: string }
   | JobAnswer
-  | Flushed;
+  | Flushed
+  | ScanNotice;

@@ -1,7 +1,9 @@
-/** @module The reading Workers of one run: jobs go in, answers are kept by pass and ordinal.
+/** @module The Workers of one run: jobs go in, answers are kept by pass and ordinal.
  *  (1) At most OUTSTANDING_MAX jobs wait in each Worker; `room` holds the survey back so that jobs do not pile up.
  *  (2) A Worker that dies ends the run: `failed` says why, and every wait ends. */
 import type { WriteFault } from "../archive/types.ts";
+import type { ScanOrder, ScanRules } from "../scan/messages.ts";
+import { Scan } from "../scan/scan.ts";
 import type { Job } from "./jobs.ts";
 import type { Complaint, Flushed, JobAnswer, ReaderAnswer, ReaderOrder, ReaderStart } from "./messages.ts";
 
@@ -27,6 +29,7 @@ export class ReaderPool {
   readonly #queue: Job[] = [];
   readonly #flushed: Flushed[] = [];
   readonly #onAnswer: (answer: JobAnswer) => void;
+  #scan: Scan | null = null;
   #wake: (() => void) | null = null;
 
   /** `onAnswer` sees each answer as it comes. */
@@ -39,6 +42,13 @@ export class ReaderPool {
       reader.worker.postMessage(start);
       return reader;
     });
+  }
+
+  /** The Workers scan before they read: both are the same work for the same cores. */
+  scan(rules: ScanRules): Scan {
+    const send = this.#readers.map((reader) => (order: ScanOrder) => this.#order(reader, order));
+    this.#scan = new Scan(rules, send);
+    return this.#scan;
   }
 
   submit(job: Job): void {
@@ -92,6 +102,14 @@ export class ReaderPool {
     switch (answer.type) {
       case "ready":
         return;
+      case "scanBatch":
+      case "scanSeam":
+      case "scanShare":
+      case "scanError":
+      case "scanNote":
+      case "scanDone":
+        this.#scan?.hear(this.#readers.indexOf(reader), answer);
+        return;
       case "failed":
         this.#fail(answer.text);
         return;
@@ -113,6 +131,7 @@ export class ReaderPool {
 
   #fail(text: string): void {
     this.failed ??= text;
+    this.#scan?.fail(text);
     this.#tell();
   }
 

@@ -1,4 +1,5 @@
-/** @module The body of a Worker that reads for a run: opens the archive for itself, answers jobs until it is ended. */
+/** @module The body of a Worker of a run: scans, reads, packs and writes, whatever it is asked next, until it is ended.
+ *  The archive it opens for itself. */
 import { errorText, O_RDWR, openFile } from "../../base/ffi.ts";
 import { CHUNK_WRITER_BYTES, ChunkWriter } from "../archive/chunk-writer.ts";
 import { ArchiveSpace } from "../archive/space.ts";
@@ -6,10 +7,11 @@ import { Workspace } from "../archive/workspace.ts";
 import { CODEC_IDS, CODEC_TABLES_BYTES } from "../codec/codec.ts";
 import { Entry, KIND } from "../entry.ts";
 import { RecordDecoder, RecordEncoder } from "../index/record.ts";
+import { ScanDesk } from "../scan/desk.ts";
 import { TreeOpener } from "./access.ts";
 import { ChunkFiller } from "./filler.ts";
 import type { Job } from "./jobs.ts";
-import type { Complaint, ReaderAnswer, ReaderOrder, ReaderStart } from "./messages.ts";
+import type { Complaint, JobAnswer, ReaderAnswer, ReaderOrder, ReaderStart } from "./messages.ts";
 import { FileReader } from "./reader.ts";
 
 const PAGE_BYTES = 65536;
@@ -27,10 +29,22 @@ export function runBackupReader(start: ReaderStart, port: WorkerPort): void {
     say({ type: "failed", text: desk });
     return;
   }
+  const scan = new ScanDesk((notice, transfer) => port.postMessage(notice, transfer));
   port.onmessage = (event: MessageEvent) => {
     const order = event.data as ReaderOrder;
-    const answer = order.type === "job" ? desk.read(order.job) : desk.flush();
-    say(answer, answer.type === "answer" ? [answer.records.buffer as ArrayBuffer] : []);
+    switch (order.type) {
+      case "scanRules":
+      case "scanJob":
+        scan.take(order);
+        return;
+      case "job": {
+        const answer = desk.read(order.job);
+        say(answer, [answer.records.buffer as ArrayBuffer]);
+        return;
+      }
+      case "flush":
+        say(desk.flush());
+    }
   };
   say({ type: "ready" });
 }
@@ -73,7 +87,7 @@ class ReadDesk {
     });
   }
 
-  read(job: Job): ReaderAnswer {
+  read(job: Job): JobAnswer {
     this.#complaints = [];
     this.#encoder.reset();
     this.#decoder.open(job.records);

@@ -11,6 +11,8 @@ import type { ArchiveHeader, WriteFault } from "../archive/types.ts";
 import type { FrameRoom } from "../archive/workspace.ts";
 import type { Entry } from "../entry.ts";
 import type { Index } from "../index/lookup.ts";
+import type { ScanRules } from "../scan/messages.ts";
+import { type Scan, ScanFailure } from "../scan/scan.ts";
 import type { Names, NameTable } from "../scan/names.ts";
 import { DeltaOut, FullOut, type IndexOutput, packChanges } from "./index-out.ts";
 import type { Judging, Reason } from "./judge.ts";
@@ -38,8 +40,7 @@ export interface RunRequest {
   readonly parent: Index | null;
   /** The new index is written as a difference to the parent's. */
   readonly asDelta: boolean;
-  /** Batches of the scan, in order. */
-  readonly scan: AsyncIterable<Uint8Array>;
+  readonly scan: ScanRules;
   readonly judging: Judging;
   /** Reading Workers. */
   readonly workers: number;
@@ -62,8 +63,6 @@ export interface RunPorts {
   readonly names: Names;
   readonly progress: RunProgress;
   readonly explain: ((entry: Entry, reason: Reason) => void) | null;
-  /** What the scan could not read; asked for when it is through. */
-  readonly scanComplaints: () => readonly Complaint[];
 }
 
 export interface Written {
@@ -71,6 +70,8 @@ export interface Written {
   readonly finished: Finished;
   readonly counts: PublishCounts;
   readonly complaints: readonly Complaint[];
+  /** What was left out, and the operator should know. */
+  readonly notes: readonly Complaint[];
   /** Bytes of files that were read. */
   readonly readBytes: number;
 }
@@ -112,7 +113,8 @@ export async function runBackup(request: RunRequest, ports: RunPorts): Promise<R
       send: (job) => pool.submit(job),
       explain: ports.explain,
     });
-    for await (const batch of request.scan) {
+    const scan = pool.scan(request.scan);
+    for await (const batch of scan.batches()) {
       survey.take(batch);
       showSurvey(progress, survey);
       await pool.room();
@@ -124,7 +126,10 @@ export async function runBackup(request: RunRequest, ports: RunPorts): Promise<R
     if (pool.failed !== null) return { kind: "failed", text: pool.failed };
     if (pool.fault !== null) return { kind: "fault", fault: pool.fault };
     progress.phase = "index";
-    return complete(request, ports, survey, pool, flushed);
+    return complete(request, ports, survey, scan, pool, flushed);
+  } catch (error) {
+    if (error instanceof ScanFailure) return { kind: "failed", text: error.message };
+    throw error;
   } finally {
     pool.end();
   }
@@ -141,6 +146,7 @@ function complete(
   { partial, parent, asDelta }: RunRequest,
   ports: RunPorts,
   survey: Survey,
+  scan: Scan,
   pool: ReaderPool,
   flushed: readonly Flushed[],
 ): RunOutcome {
@@ -172,7 +178,7 @@ function complete(
     });
   }
   out.finish();
-  const complaints = [...ports.scanComplaints(), ...pool.complaints];
+  const complaints = [...scan.errors, ...pool.complaints];
   const finished = finisher.finish({
     entries: counts.entries,
     files: counts.files,
@@ -186,7 +192,14 @@ function complete(
     changes: packChanges(out.changes()),
   });
   if (finished.kind !== "finished") return { kind: "fault", fault: finished };
-  return { kind: "written", finished, counts, complaints, readBytes: progress.bytesRead };
+  return {
+    kind: "written",
+    finished,
+    counts,
+    complaints,
+    notes: scan.notes,
+    readBytes: progress.bytesRead,
+  };
 }
 
 function namesOf(numbers: ReadonlySet<number>, { nameOf }: NameTable): Record<string, string> {
