@@ -6,11 +6,12 @@ import wasmPath from "./build/lz4.wasm" with { type: "file" };
 import { TABLES_BYTES } from "./layout.ts";
 
 interface Lz4Exports {
-  compress(table: number, src: number, srcBytes: number, dst: number, dstBytesMax: number): number;
-  decompress(src: number, srcBytes: number, dst: number, dstBytesMax: number): number;
+  prepare(work: number): void;
+  compress(work: number, src: number, srcBytes: number, dst: number, dstBytesMax: number): number;
+  decompress(work: number, src: number, srcBytes: number, dst: number, dstBytesMax: number): number;
 }
 
-/** Bytes of working memory that a compressor needs. */
+/** Bytes of working memory that an instance needs. */
 export const LZ4_TABLES_BYTES: number = TABLES_BYTES;
 
 let compiled: WebAssembly.Module | undefined;
@@ -25,6 +26,7 @@ export class Lz4 {
     const instance = new WebAssembly.Instance(compiled, { env: { memory, abort: aborted } });
     this.#exports = instance.exports as unknown as Lz4Exports;
     this.#tablesAt = tablesAt;
+    this.#exports.prepare(tablesAt);
   }
 
   /** Returns the block's size in bytes, or 0 when it may not fit in `dstBytesMax`. Offsets are into the memory;
@@ -35,7 +37,7 @@ export class Lz4 {
 
   /** Returns the number of bytes written to `dst`; negative: not an LZ4 block, or more than `dstBytesMax`. */
   decompress(src: number, srcBytes: number, dst: number, dstBytesMax: number): number {
-    return this.#exports.decompress(src, srcBytes, dst, dstBytesMax);
+    return this.#exports.decompress(this.#tablesAt, src, srcBytes, dst, dstBytesMax);
   }
 }
 

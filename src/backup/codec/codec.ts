@@ -1,34 +1,16 @@
-/** @module How a chunk's bytes are made smaller: a port, and what fills it.
- *  (1) A codec works between places of one memory, given at its making; offsets and sizes are bytes.
- *  (2) `compress` never returns more than it was given to pack: what does not shrink is stored plain (0).
- *  (3) `decompress` takes any bytes, as they come from a damaged or hostile store: it writes nothing outside its
- *      target, asks for no more memory than the target holds, and says so (CODEC_MALFORMED) when it cannot. */
+/** @module The codecs that archives may be packed with: none, lz4 (wasm/lz4, the default), zstd (Bun's). */
 import { LZ4_TABLES_BYTES, Lz4 } from "../../../wasm/lz4/lz4.ts";
+import { CODEC_IDS, CODEC_MALFORMED, type Codec, type CodecName } from "./port.ts";
 import { ZstdCodec } from "./zstd.ts";
 
-/** As written in archives: never renumbered. */
-export const CODEC_IDS = { none: 0, lz4: 1, zstd: 2 } as const;
-export type CodecName = keyof typeof CODEC_IDS;
-export type CodecId = (typeof CODEC_IDS)[CodecName];
-
-/** Any negative outcome of `decompress` is one; this is the one we return. */
-export const CODEC_MALFORMED = -1;
-
-export interface Codec {
-  readonly id: CodecId;
-  readonly name: CodecName;
-  /** Packed size in bytes (1 to min(dstBytesMax, srcBytes - 1)), or 0: it does not shrink, or not into
-   *  `dstBytesMax`; store it plain. Source and target must not overlap. */
-  compress(src: number, srcBytes: number, dst: number, dstBytesMax: number): number;
-  /** Plain size in bytes (0 to dstBytesMax), or negative: malformed, or more than `dstBytesMax`. */
-  decompress(src: number, srcBytes: number, dst: number, dstBytesMax: number): number;
-}
+export { CODEC_IDS, CODEC_MALFORMED, type Codec, type CodecId, type CodecName } from "./port.ts";
 
 /** Bytes of working memory that a codec may ask for at `tablesAt`. */
 export const CODEC_TABLES_BYTES: number = LZ4_TABLES_BYTES;
 
+/** Which codec an archive's id means; null: none that this version knows. */
 export function codecNameOf(id: number): CodecName | null {
-  for (const [name, known] of Object.entries(CODEC_IDS)) if (known === id) return name as CodecName;
+  for (const name of ["none", "lz4", "zstd"] as const) if (CODEC_IDS[name] === id) return name;
   return null;
 }
 
@@ -75,8 +57,7 @@ class Lz4Codec implements Codec {
   }
 
   compress(src: number, srcBytes: number, dst: number, dstBytesMax: number): number {
-    if (srcBytes === 0) return 0;
-    return this.#lz4.compress(src, srcBytes, dst, Math.min(dstBytesMax, srcBytes - 1));
+    return srcBytes === 0 ? 0 : this.#lz4.compress(src, srcBytes, dst, Math.min(dstBytesMax, srcBytes - 1));
   }
 
   decompress(src: number, srcBytes: number, dst: number, dstBytesMax: number): number {

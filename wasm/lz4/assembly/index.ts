@@ -4,7 +4,7 @@
  *      any cell, even a blank one, means a place to look at, and four bytes looked at settle whether it counts.
  *  (2) Copies go 16 bytes at a time and may write past their end, never past the end of the target's room.
  *  (3) The decompressor takes any bytes: it reads nothing outside the source and writes nothing outside the target. */
-import { TABLE_BITS } from "../layout";
+import { REPEAT, STRIDE, TABLE, TABLE_BITS } from "../layout";
 
 const MATCH_MIN: u32 = 4;
 /** The format: the last match begins at least 12 bytes before the end, the last 5 bytes are literals. */
@@ -70,13 +70,22 @@ function finish(anchor: u32, end: u32, at: u32, dst: u32, dstEnd: u32): u32 {
   return op + literals - dst;
 }
 
-/** Makes one block of `srcBytes` at src. `table`: TABLES_BYTES of working memory.
+/** Fills what of the working memory stays as it is; once a memory. */
+export function prepare(work: u32): void {
+  for (let offset: u32 = 1; offset < 16; offset++) {
+    for (let i: u32 = 0; i < 16; i++) store<u8>(work + (offset << 4) + i, i % offset, REPEAT);
+    store<u8>(work + offset, 16 - (16 % offset), STRIDE);
+  }
+}
+
+/** Makes one block of `srcBytes` at src. `work`: prepared.
  *  Returns the block's size, or 0 when it does not fit in `dstBytesMax` with a little room for the lengths. */
-export function compress(table: u32, src: u32, srcBytes: u32, dst: u32, dstBytesMax: u32): u32 {
+export function compress(work: u32, src: u32, srcBytes: u32, dst: u32, dstBytesMax: u32): u32 {
   const end = src + srcBytes;
   const dstEnd = dst + dstBytesMax;
   if (srcBytes < START_MARGIN + 1) return finish(src, end, dst, dst, dstEnd);
   const blank = i16x8.splat(src as i16);
+  const table = work + TABLE;
   const tableEnd = table + (2 << TABLE_BITS);
   for (let at = table; at < tableEnd; at += 64) {
     v128.store(at, blank);
@@ -172,32 +181,10 @@ export function compress(table: u32, src: u32, srcBytes: u32, dst: u32, dstBytes
   }
 }
 
-/** Where byte i of a repeated pattern of 1 to 15 bytes comes from: i mod offset, 16 bytes a row; row 0 is unused. */
-const REPEAT: usize = memory.data<u8>([
-  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-  0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1,
-  0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0,
-  0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3,
-  0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0,
-  0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5, 0, 1, 2, 3,
-  0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5, 6, 0, 1,
-  0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2, 3, 4, 5, 6,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0, 1, 2, 3, 4,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 1, 2, 3,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 1, 2,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 0, 1,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0,
-]);
-/** How many bytes of 16 are whole patterns, by offset. */
-const STRIDE: usize = memory.data<u8>([16, 16, 16, 15, 16, 15, 12, 14, 16, 9, 10, 11, 12, 13, 14, 15]);
-
 /** Copies a match 16 bytes at a time, up to 15 bytes past `stop`. */
 // @ts-ignore: decorator
 @inline
-function copyMatch(to: u32, offset: u32, stop: u32): void {
+function copyMatch(work: u32, to: u32, offset: u32, stop: u32): void {
   let op = to;
   let m = op - offset;
   if (offset >= 16) {
@@ -207,8 +194,8 @@ function copyMatch(to: u32, offset: u32, stop: u32): void {
       m += 16;
     } while (op < stop);
   } else {
-    const pattern = v128.swizzle(v128.load(m), v128.load(REPEAT + (offset << 4)));
-    const stride: u32 = load<u8>(STRIDE + offset);
+    const pattern = v128.swizzle(v128.load(m), v128.load(work + (offset << 4), REPEAT));
+    const stride: u32 = load<u8>(work + offset, STRIDE);
     do {
       v128.store(op, pattern);
       op += stride;
@@ -216,8 +203,8 @@ function copyMatch(to: u32, offset: u32, stop: u32): void {
   }
 }
 
-/** Opens one block into at most `dstBytesMax` bytes. Returns their number, or -1: not a block, or too big. */
-export function decompress(src: u32, srcBytes: u32, dst: u32, dstBytesMax: u32): i32 {
+/** Opens one block into at most `dstBytesMax` bytes. `work`: prepared. Returns their number, or -1: not a block, or too big. */
+export function decompress(work: u32, src: u32, srcBytes: u32, dst: u32, dstBytesMax: u32): i32 {
   const end = src + srcBytes;
   const dstEnd = dst + dstBytesMax;
   const ipEasy = srcBytes > SOURCE_MARGIN ? end - SOURCE_MARGIN : src;
@@ -269,9 +256,9 @@ export function decompress(src: u32, srcBytes: u32, dst: u32, dstBytesMax: u32):
       const m = to - offset;
       v128.store(to, v128.load(m));
       v128.store(to, v128.load(m, 16), 16);
-      if (length > 32) copyMatch(to + 32, offset, stop);
+      if (length > 32) copyMatch(work, to + 32, offset, stop);
     } else {
-      copyMatch(to, offset, stop);
+      copyMatch(work, to, offset, stop);
     }
     ip = from;
     op = stop;
@@ -310,7 +297,7 @@ export function decompress(src: u32, srcBytes: u32, dst: u32, dstBytesMax: u32):
     if (length > dstEnd - op) return -1;
     const stop = op + length;
     if (dstEnd - stop >= 16) {
-      copyMatch(op, offset, stop);
+      copyMatch(work, op, offset, stop);
       op = stop;
     } else {
       let m = op - offset;
