@@ -1,0 +1,104 @@
+/** @module The threads of a restore: batches out, answers in. Each has two batches at most, so that none waits for the
+ *  main thread and none is far behind; without Workers the calling thread makes them itself. */
+import type { Batch, BatchAnswer, MakerSetup } from "./batch.ts";
+import { BatchMaker } from "./batch.ts";
+import type { RestoreNotice, RestoreOrder, RestoreStart } from "./worker.ts";
+
+/** A Worker as its maker sees it. */
+export interface RestoreWorker {
+  postMessage(message: RestoreStart | RestoreOrder): void;
+  onmessage: ((event: MessageEvent) => void) | null;
+  onerror: ((event: ErrorEvent) => void) | null;
+  terminate(): void;
+}
+
+const IN_FLIGHT_MAX = 2;
+
+interface Thread {
+  readonly worker: RestoreWorker;
+  inFlight: number;
+}
+
+export class Pool {
+  readonly #threads: Thread[] = [];
+  readonly #own: BatchMaker | null = null;
+  readonly #answered: (answer: BatchAnswer) => void;
+  #waiting: (() => void) | null = null;
+  #failure: Error | null = null;
+  #closed = 0;
+
+  /** `spawn` null: no Workers. */
+  constructor(
+    setup: Omit<MakerSetup, "thread">,
+    count: number,
+    spawn: (() => RestoreWorker) | null,
+    answered: (answer: BatchAnswer) => void,
+  ) {
+    this.#answered = answered;
+    if (spawn === null || count === 0) {
+      this.#own = new BatchMaker({ ...setup, thread: 0 });
+      return;
+    }
+    for (let thread = 0; thread < count; thread++) {
+      const worker = spawn();
+      const state: Thread = { worker, inFlight: 0 };
+      worker.onmessage = (event) => this.#hear(state, event.data as RestoreNotice);
+      worker.onerror = (event) => {
+        this.#failure = new Error(`a Worker of the restore failed: ${event.message}`);
+        this.#wake();
+      };
+      worker.postMessage({ role: "restore", ...setup, thread });
+      this.#threads.push(state);
+    }
+  }
+
+  /** Resolves once a thread has it; the answer comes later. */
+  async give(batch: Batch): Promise<void> {
+    if (this.#own !== null) return this.#answered(this.#own.make(batch));
+    for (;;) {
+      if (this.#failure !== null) throw this.#failure;
+      const idlest = this.#threads.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
+      if (idlest.inFlight < IN_FLIGHT_MAX) {
+        idlest.inFlight++;
+        return idlest.worker.postMessage(batch);
+      }
+      await this.#change();
+    }
+  }
+
+  /** Resolves when all answers are there. */
+  async drain(): Promise<void> {
+    while (this.#threads.some((thread) => thread.inFlight > 0)) {
+      if (this.#failure !== null) throw this.#failure;
+      await this.#change();
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#own?.close();
+    for (const { worker } of this.#threads) worker.postMessage({ kind: "close" });
+    while (this.#closed < this.#threads.length && this.#failure === null) await this.#change();
+    for (const { worker } of this.#threads) worker.terminate();
+  }
+
+  #hear(thread: Thread, notice: RestoreNotice): void {
+    if (notice.kind === "closed") this.#closed++;
+    else {
+      thread.inFlight--;
+      this.#answered(notice);
+    }
+    this.#wake();
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting = resolve;
+    });
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    waiting?.();
+  }
+}
