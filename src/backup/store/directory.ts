@@ -241,6 +241,14 @@ export class DirectoryStore {
     return needed;
   }
 
+  get hook(): StepHook {
+    return this.tools.hook;
+  }
+
+  makeRoom(): boolean {
+    return this.tools.makeRoom();
+  }
+
   /** A copy. */
   family(): Family {
     return this.#family.copy();

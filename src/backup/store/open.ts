@@ -12,10 +12,10 @@ import {
   isFault,
   NO_HOOK,
   type OpenRequest,
+  type PrunableStore,
   type ReadableStore,
   type StoreFault,
   storeFault,
-  type WritableStore,
 } from "./contract.ts";
 import { DirectoryStore, sweep } from "./directory.ts";
 import { type DurableTools, errorCode, faultOf, replaceFile, syncDirectory } from "./durable.ts";
@@ -125,14 +125,13 @@ function writePages(directory: string, tools: DurableTools): void {
   }
 }
 
-export function openStore(request: OpenRequest & { readonly write: true }): WritableStore | StoreFault;
+export function openStore(request: OpenRequest & { readonly write: true }): PrunableStore | StoreFault;
 export function openStore(request: OpenRequest): ReadableStore | StoreFault;
 export function openStore(request: OpenRequest): ReadableStore | StoreFault {
   return openDirectory(request) as ReadableStore | StoreFault;
 }
 
-/** As openStore, with what pruning needs besides. */
-export function openDirectory(request: OpenRequest): DirectoryStore | StoreFault {
+function openDirectory(request: OpenRequest): DirectoryStore | StoreFault {
   const directory = resolve(request.directory);
   const read = readMarker(directory);
   const notes: string[] = [];
