@@ -1,4 +1,6 @@
 /** @module Where every Worker of the process begins: told once what it is, it then runs for ever. */
+import { runBackupReader, type WorkerPort } from "./backup/run/read-worker.ts";
+import type { ReaderStart } from "./backup/run/messages.ts";
 import { type HostJobStart, runHostJob } from "./cli/demo/host-job.ts";
 import { runCacheWorker } from "./workers/cache-worker.ts";
 import { runChangerWorker } from "./workers/changer-worker.ts";
@@ -10,7 +12,7 @@ declare const self: Worker;
 
 const tell = (notice: WorkerNotice) => self.postMessage(notice);
 
-self.onmessage = (event: MessageEvent<StartMessage | HostJobStart>) => {
+self.onmessage = (event: MessageEvent<StartMessage | HostJobStart | ReaderStart>) => {
   const start = event.data;
   switch (start.role) {
     case "front":
@@ -21,6 +23,8 @@ self.onmessage = (event: MessageEvent<StartMessage | HostJobStart>) => {
       return runChangerWorker(start, tell);
     case "cache":
       return runCacheWorker(start, tell);
+    case "backupReader":
+      return runBackupReader(start, self as WorkerPort);
     case "demoHost":
       return self.postMessage(runHostJob(start));
   }

@@ -2,6 +2,7 @@
  *  to do. `run` resolves with the exit code and never throws; the caller ends the process with it at once
  *  (`process.exit`), since a server that was told to quit may still be draining. */
 import { Command, CommanderError } from "commander";
+import { addBackup } from "./commands/backup.ts";
 import { addCache } from "./commands/cache.ts";
 import { addCartridge } from "./commands/cartridge.ts";
 import { addDemo } from "./commands/demo.ts";
@@ -41,7 +42,17 @@ async function run(ports: CliPorts, args: readonly string[]): Promise<number> {
     })
     .exitOverride();
   // Commands inherit output and exitOverride from the program that makes them: set both first.
-  const commands = [addServe, addStatus, addEvents, addDrive, addCache, addRetry, addCartridge, addDoctor];
+  const commands = [
+    addServe,
+    addStatus,
+    addEvents,
+    addDrive,
+    addCache,
+    addRetry,
+    addCartridge,
+    addDoctor,
+    addBackup,
+  ];
   for (const add of [...commands, addPlan, addDemo]) {
     add(program, ports, finish);
   }
