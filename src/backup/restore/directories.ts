@@ -8,6 +8,8 @@ import {
   ENOENT,
   mkdirat,
   O_DIRECTORY,
+  O_NOFOLLOW,
+  openat2,
   S_IFDIR,
   S_IFMT,
   Statx,
@@ -24,6 +26,8 @@ import { openBeneath, type Target } from "./target.ts";
 /** Nobody looks in while it is being filled. */
 const UNFINISHED_DIRECTORY_MODE = 0o700;
 const BATCH_ENTRIES = 64;
+/** Attribute bits immutable and append-only. */
+const LOCKED = 0x30;
 
 export interface DirectoryPorts {
   readonly target: Target;
@@ -67,7 +71,10 @@ export class Directories {
     if (result === -EEXIST) {
       const found = this.#statx.at(directory, name);
       if (found < 0) return this.#failed(entry, found);
-      if ((this.#statx.mode & S_IFMT) === S_IFDIR) return this.#found(entry, isParent);
+      if ((this.#statx.mode & S_IFMT) === S_IFDIR) {
+        if ((this.#statx.attributes & LOCKED) !== 0 && !isParent) this.#unlock(directory, name);
+        return this.#found(entry, isParent);
+      }
       const verdict = judgeExisting(entry, this.#statx, false, this.#ports.policy, false);
       if (verdict !== "replace") {
         const text = `${wordOf(this.#statx.mode)} stands in place of this directory; it was left alone`;
@@ -87,6 +94,14 @@ export class Directories {
     this.same++;
     if (!isParent) this.#remember(entry);
     return true;
+  }
+
+  /** So that something can be put in; it gets the backup's flags in the end. */
+  #unlock(directory: number, name: number): void {
+    const fd = openat2(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd < 0) return;
+    this.#ports.attributes.unlock(fd);
+    closeFd(fd);
   }
 
   #remember(entry: Entry): void {
@@ -118,6 +133,7 @@ export class Directories {
     const result = fd < 0 ? fd : this.#statx.of(fd);
     if (result < 0) issue("attribute", entry, `attributes: ${errorText(result)}`);
     else {
+      if ((this.#statx.attributes & LOCKED) !== 0) attributes.unlock(fd);
       attributes.setExisting(fd, entry, this.#statx);
       // Flags of a directory that was there may be an immutable one's, from a restore that had got so far.
       if (entry.attributes !== 0 || (this.#statx.attributes & 0x70) !== 0) attributes.setFlags(fd, entry);

@@ -264,7 +264,7 @@ export function spareNameOf(name: Uint8Array): Uint8Array {
 /** Why a directory on the way could not be opened. */
 export function pathText(errno: number): string {
   if (errno === -ELOOP) return "a symbolic link stands in its path; it was not followed";
-  if (errno === -ENOTDIR) return "something that is no directory stands in its path";
+  if (errno === -ENOTDIR) return "a link or a file stands where its directory was";
   return errno === -EPERM || errno === -EIO ? errorText(errno) : `its directory: ${errorText(errno)}`;
 }
 
