@@ -111,7 +111,7 @@ export class TreeCatalog {
         if (sealOf(number, row.pack, root, row.bitmap) !== row.seal) return null;
         // Pack 0 stands for the list itself: how many there are besides it.
         if (row.pack === 0) packs = row.bitmap.readUInt32LE(0);
-        else found.set(row.pack, Bun.zstdDecompressSync(row.bitmap));
+        else found.set(row.pack, new Uint8Array(Bun.zstdDecompressSync(row.bitmap)));
       }
       return found.size === packs ? found : null;
     } catch {
