@@ -23,7 +23,7 @@ const REMARKS_MAX = 10_000;
 
 /** A Worker that hears ScanOrders and answers with ScanNotices, or the port to one. */
 export interface ScanPort {
-  postMessage(order: ScanOrder, transfer?: ArrayBuffer[]): void;
+  postMessage(order: ScanOrder): void;
   addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
   addEventListener(type: "error", listener: (event: ErrorEvent) => void): void;
   removeEventListener(type: "message", listener: (event: MessageEvent) => void): void;
