@@ -1,6 +1,8 @@
 /** @module Where every Worker of the process begins: told once what it is, it then runs for ever. */
 import { runBackupReader, type WorkerPort } from "./backup/run/read-worker.ts";
 import type { ReaderStart } from "./backup/run/messages.ts";
+import { runVerifyShare } from "./backup/verify/share.ts";
+import type { VerifyStart } from "./backup/verify/types.ts";
 import { type HostJobStart, runHostJob } from "./cli/demo/host-job.ts";
 import { runCacheWorker } from "./workers/cache-worker.ts";
 import { runChangerWorker } from "./workers/changer-worker.ts";
@@ -12,7 +14,7 @@ declare const self: Worker;
 
 const tell = (notice: WorkerNotice) => self.postMessage(notice);
 
-self.onmessage = (event: MessageEvent<StartMessage | HostJobStart | ReaderStart>) => {
+self.onmessage = (event: MessageEvent<StartMessage | HostJobStart | ReaderStart | VerifyStart>) => {
   const start = event.data;
   switch (start.role) {
     case "front":
@@ -23,6 +25,8 @@ self.onmessage = (event: MessageEvent<StartMessage | HostJobStart | ReaderStart>
       return runChangerWorker(start, tell);
     case "cache":
       return runCacheWorker(start, tell);
+    case "verify":
+      return self.postMessage(runVerifyShare(start));
     case "backupReader":
       return runBackupReader(start, self as WorkerPort);
     case "demoHost":

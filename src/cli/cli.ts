@@ -6,13 +6,16 @@ import { addBackup } from "./commands/backup.ts";
 import { addCache } from "./commands/cache.ts";
 import { addCartridge } from "./commands/cartridge.ts";
 import { addDemo } from "./commands/demo.ts";
+import { addDiff } from "./commands/diff.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addDrive } from "./commands/drive.ts";
 import { addEvents } from "./commands/events.ts";
+import { addFind } from "./commands/find.ts";
 import { addPlan } from "./commands/plan.ts";
 import { addRetry } from "./commands/retry.ts";
 import { addServe } from "./commands/serve.ts";
 import { addStatus } from "./commands/status.ts";
+import { addVersions } from "./commands/versions.ts";
 import { CommandFailure, EXIT, EXIT_HELP } from "./exit.ts";
 import type { CliPorts } from "./ports.ts";
 
@@ -52,6 +55,9 @@ async function run(ports: CliPorts, args: readonly string[]): Promise<number> {
     addCartridge,
     addDoctor,
     addBackup,
+    addVersions,
+    addDiff,
+    addFind,
   ];
   for (const add of [...commands, addPlan, addDemo]) {
     add(program, ports, finish);

@@ -42,8 +42,9 @@ export interface RunRequest {
   readonly asDelta: boolean;
   readonly scan: ScanRules;
   readonly judging: Judging;
-  /** Reading Workers. */
   readonly workers: number;
+  /** The archive may not become larger; null: as large as the disk. */
+  readonly budgetBytes: number | null;
 }
 
 /** What may be shown while it runs. */
@@ -103,6 +104,8 @@ export async function runBackup(request: RunRequest, ports: RunPorts): Promise<R
       partial.journal(answer.records);
       progress.filesRead += answer.files;
       progress.bytesRead += answer.readBytes;
+      if (request.budgetBytes !== null && partial.space.tail > request.budgetBytes)
+        pool.fault ??= { kind: "noSpace", text: "the store has taken up all that it may" };
     },
   );
   try {

@@ -31,7 +31,8 @@ interface BackupCommandOptions {
   paranoid?: true;
   inode: boolean;
   ctime: boolean;
-  verify: boolean | "quick" | "full";
+  verify: false | "quick" | "full";
+  keepWeeklies?: number;
   explain?: true;
   workers?: number;
   acceptOtherComputer?: true;
@@ -39,6 +40,8 @@ interface BackupCommandOptions {
 }
 
 const WORKERS_MAX = 64;
+/** Files named one by one; the others are in the backup's own list. */
+const TOLD_MAX = 20;
 
 function workersArgument(text: string): number {
   const value = Number(text);
@@ -75,6 +78,11 @@ export function addBackup(program: Command, ports: CliPorts, finish: (exitCode: 
       new Option("--verify <level>", "read back afterwards").choices(["full", "quick"]).default("full"),
     )
     .option("--no-verify", "do not: the backup is nobody's parent until `verify` has read it")
+    .addOption(
+      new Option("--keep-weeklies <number>", "drop dailies older than so many weeklies").argParser(
+        workersArgument,
+      ),
+    )
     .option("--explain", "say for each file why it was read")
     .option("--workers <number>", "threads (default: one a processor, at most 8)", workersArgument)
     .option("--accept-other-computer", "write to another computer's store")
@@ -110,6 +118,8 @@ async function backup(ports: CliPorts, sources: string[], options: BackupCommand
         paranoid: options.paranoid === true,
         trustInode: options.inode,
         trustCtime: options.ctime,
+        verify: options.verify === false ? null : options.verify,
+        keepWeeklies: options.keepWeeklies ?? null,
         workers: options.workers ?? Math.min(availableParallelism(), 8),
         software: `understudy ${ports.version}`,
         computer,
@@ -125,10 +135,11 @@ async function backup(ports: CliPorts, sources: string[], options: BackupCommand
     shown.end();
     if (outcome.kind === "failed") throw new CommandFailure(EXIT.failed, outcome.text);
     const seconds = (performance.now() - startedMs) / 1000;
-    for (const { path, text } of outcome.written.complaints.slice(0, 20))
+    for (const { path, text } of outcome.written.complaints.slice(0, TOLD_MAX))
       tell(`/${Buffer.from(path).toString()}: ${text}`);
     console.out(options.json === true ? jsonOf(outcome, seconds) : summaryOf(outcome, seconds));
-    return outcome.written.complaints.length > 0 ? EXIT.partial : EXIT.done;
+    const verified = tellVerification(outcome, tell);
+    return verified && outcome.written.complaints.length === 0 ? EXIT.done : EXIT.partial;
   } finally {
     shown.end();
     store.close();
@@ -153,13 +164,26 @@ function explainTo(write: (text: string) => void): (entry: Entry, reason: Reason
     write(`/${Buffer.from(entry.path.buffer, 0, entry.pathBytes).toString()}: ${reason}\n`);
 }
 
+/** Returns whether the backup is what was to be written, as far as anybody looked. */
+function tellVerification({ node, verification }: BackupDone, tell: (note: string) => void): boolean {
+  if (verification === null) return true;
+  if (verification.kind === "verified") {
+    for (const text of verification.damage.slice(0, TOLD_MAX)) tell(text);
+    for (const { path, text } of verification.damagedFiles.slice(0, TOLD_MAX))
+      tell(`/${Buffer.from(path).toString()}: ${text}`);
+    if (verification.ok) return true;
+  } else tell(verification.text);
+  tell(`backup ${node.number} did not pass its verification: it is kept, and nothing is built on it`);
+  return false;
+}
+
 function summaryOf({ node, written }: BackupDone, seconds: number): string {
   const { counts, finished, readBytes, complaints } = written;
   const of = node.parent === null ? "full" : `of ${node.parent}`;
   return `backup ${node.number} (${node.level}, ${of}): ${counts.fresh} new, ${counts.changed} changed, ${counts.deleted} deleted, ${counts.unchanged} unchanged, ${complaints.length} errors; ${formatBytes(readBytes)} read, ${formatBytes(finished.bytes)} stored in ${seconds.toFixed(1)} s\n`;
 }
 
-function jsonOf({ node, written }: BackupDone, seconds: number): string {
+function jsonOf({ node, written, verification, resumed, pares }: BackupDone, seconds: number): string {
   const { counts, finished, readBytes, complaints } = written;
   return `${JSON.stringify({
     number: node.number,
@@ -183,5 +207,8 @@ function jsonOf({ node, written }: BackupDone, seconds: number): string {
     readBytes,
     plainBytes: finished.plainBytes,
     storedBytes: finished.bytes,
+    verified: verification === null ? null : verification.kind === "verified" && verification.ok,
+    resumed,
+    pared: pares.map(({ number, step, freedBytes }) => ({ number, step, freedBytes })),
   })}\n`;
 }
