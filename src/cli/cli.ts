@@ -11,10 +11,14 @@ import { addDoctor } from "./commands/doctor.ts";
 import { addDrive } from "./commands/drive.ts";
 import { addEvents } from "./commands/events.ts";
 import { addFind } from "./commands/find.ts";
+import { addList } from "./commands/list.ts";
+import { addPare } from "./commands/pare.ts";
+import { addPin } from "./commands/pin.ts";
 import { addPlan } from "./commands/plan.ts";
 import { addRetry } from "./commands/retry.ts";
 import { addServe } from "./commands/serve.ts";
 import { addStatus } from "./commands/status.ts";
+import { addStore } from "./commands/store.ts";
 import { addVersions } from "./commands/versions.ts";
 import { CommandFailure, EXIT, EXIT_HELP } from "./exit.ts";
 import type { CliPorts } from "./ports.ts";
@@ -54,10 +58,14 @@ async function run(ports: CliPorts, args: readonly string[]): Promise<number> {
     addRetry,
     addCartridge,
     addDoctor,
+    addStore,
     addBackup,
+    addList,
     addVersions,
     addDiff,
     addFind,
+    addPare,
+    addPin,
   ];
   for (const add of [...commands, addPlan, addDemo]) {
     add(program, ports, finish);
