@@ -4,12 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { O_RDONLY, O_RDWR, pwriteFully } from "../../base/ffi.ts";
 import * as files from "../../base/files.ts";
-import { Entry } from "../entry.ts";
-import { TreeReader } from "./access.ts";
+import { Entry, KIND } from "../entry.ts";
 import { DataRuns, mayHaveHoles } from "./data-runs.ts";
+import { entryFromStatx, kindOfMode } from "./entries.ts";
 import { parseNameTable, readNames } from "./names.ts";
+import { Opener } from "./open.ts";
 import { defaultSelection, pseudoFileSystems } from "./selection.ts";
-import { packXattrs, unpackXattrs } from "./xattrs.ts";
+import { packXattrs, unpackXattrs, XattrReader } from "./xattrs.ts";
 
 let folder = "";
 const path = new files.CPath();
@@ -21,12 +22,6 @@ beforeAll(() => {
 afterAll(() => {
   Bun.spawnSync(["rm", "-rf", folder]);
 });
-
-const entryAt = (file: string): Entry => {
-  const entry = new Entry();
-  entry.setPath(Buffer.from(file.slice(1)));
-  return entry;
-};
 
 const open = (file: string, flags = O_RDWR) => files.openat2(files.AT_FDCWD, path.text(file), flags, 0);
 
@@ -43,34 +38,27 @@ test("TREE-06: xattrs and ACLs of files, directories and links, by descriptor an
   // Version 2; owner rw, user 1000 r, group r, mask r, others nothing.
   const acl = "02000000 01000600ffffffff 02000400e8030000 04000400ffffffff 10000400ffffffff 20000000ffffffff";
   const hasAcl = set("system.posix_acl_access", Buffer.from(acl.replaceAll(" ", ""), "hex")) === 0;
-  const reader = new TreeReader();
-  const entry = entryAt(file);
-  expect(reader.xattrsOf(fd, entry)).toBe(0);
-  const found = unpackXattrs(entry.xattrs ?? new Uint8Array(0)) ?? [];
+  const reader = new XattrReader(new Opener());
+  const at = (named: string) => reader.ofPath(Buffer.from(named.slice(1)), Buffer.byteLength(named) - 1);
+  const byFd = reader.ofFd(fd);
+  const found = unpackXattrs(byFd instanceof Uint8Array ? byFd : new Uint8Array(0)) ?? [];
   expect(found.map(({ name }) => Buffer.from(name).toString())).toEqual([
     ...(hasAcl ? ["system.posix_acl_access"] : []),
     "user.alpha",
     "user.zeta",
   ]);
   expect([...(found.at(-1)?.value ?? [])]).toEqual([0, 255, 10]);
-  const byFd = entry.xattrs;
-  expect(reader.xattrsAt(entry)).toBe(0);
-  expect(entry.xattrs).toEqual(byFd);
+  expect(at(file)).toEqual(byFd);
   files.closeFd(fd);
 
   const link = join(folder, "link");
   symlinkSync("attributes", link);
-  expect(reader.xattrsAt(entryAt(link))).toBe(0);
-  const bare = entryAt(link);
-  reader.xattrsAt(bare);
-  expect(bare.xattrs).toBeNull();
+  expect(at(link)).toBeNull();
   value.bytes.set([7]);
   if (files.lsetxattr(path.text(link), new files.CPath().text("trusted.t"), value.address, 1) === 0) {
-    reader.xattrsAt(bare);
-    expect(unpackXattrs(bare.xattrs ?? new Uint8Array(0))).toHaveLength(1);
+    expect(unpackXattrs(at(link) as Uint8Array)).toHaveLength(1);
   }
-  expect(reader.xattrsAt(entryAt(join(folder, "absent")))).toBe(-files.ENOENT);
-  reader.close();
+  expect(at(join(folder, "absent"))).toBe(-files.ENOENT);
 });
 
 test("packed xattrs are read back, and nothing else is taken for them", () => {
@@ -100,8 +88,8 @@ test("data and holes are found", () => {
   expect(runs.read(fd, 1 << 21)).toBe(0);
   expect([...runs.starts.subarray(0, runs.count)]).toEqual([65536, 1 << 20, (1 << 21) - 4096]);
   expect([...runs.ends.subarray(0, runs.count)]).toEqual([65536 + 8192, (1 << 20) + 4096, 1 << 21]);
-  const reader = new TreeReader();
-  expect(reader.runsOf(fd, 70000)).toEqual([{ offset: 65536, bytes: 70000 - 65536 }]);
+  expect(runs.read(fd, 70000)).toBe(0);
+  expect([runs.count, runs.starts[0], runs.ends[0]]).toEqual([1, 65536, 70000]);
   runs.setWhole(5);
   expect([runs.count, runs.starts[0], runs.ends[0]]).toEqual([1, 0, 5]);
   files.closeFd(fd);
@@ -118,7 +106,9 @@ test("many runs", () => {
 });
 
 test("entries are opened by paths of any length, never through a link", () => {
-  const reader = new TreeReader();
+  const opener = new Opener();
+  const named = (file: string, flags = O_RDONLY) =>
+    opener.open(Buffer.from(file.slice(1)), file.length - 1, flags);
   let dir = open(folder, O_RDONLY);
   const parts: string[] = [];
   for (let depth = 0; depth < 45; depth++) {
@@ -129,35 +119,29 @@ test("entries are opened by paths of any length, never through a link", () => {
     dir = next;
     parts.push(name);
   }
-  expect(files.symlinkat(path.text("text of it"), dir, new files.CPath().text("link"))).toBe(0);
   const made = files.openat2(dir, path.text("leaf"), O_RDWR | 0o100, 0, 0o600);
   expect(pwriteFully(made, value.address, 10, 0)).toBe(10);
-  const deep = join(folder, ...parts);
-  const statx = new files.Statx();
-  const leaf = entryAt(join(deep, "leaf"));
-  const fd = reader.open(leaf, O_RDONLY);
+  const leaf = join(folder, ...parts, "leaf");
+  const fd = named(leaf);
   expect(fd).toBeGreaterThan(0);
+  const statx = new files.Statx();
   expect(statx.of(fd)).toBe(0);
-  reader.fill(statx, leaf);
-  expect([leaf.sizeBytes, reader.isRegular(statx)]).toEqual([10, true]);
-  expect(reader.xattrsAt(leaf)).toBe(0);
-  const link = entryAt(join(deep, "link"));
-  expect(reader.readLink(link)).toBe(0);
-  expect(Buffer.from(link.linkTarget ?? "").toString()).toBe("text of it");
-  expect(reader.statxAt(link, statx)).toBe(0);
-  expect(statx.mode & files.S_IFMT).toBe(files.S_IFLNK);
+  const entry = new Entry();
+  expect(entryFromStatx(entry, statx)).toBe(true);
+  expect([entry.kind, entry.sizeBytes, entry.mode]).toEqual([KIND.file, 10, 0o600]);
+  expect(kindOfMode(0)).toBeNull();
+  const xattrs = new XattrReader(opener);
+  expect(xattrs.ofPath(Buffer.from(leaf.slice(1)), leaf.length - 1)).toBeNull();
   for (const each of [fd, made, dir]) files.closeFd(each);
 
   mkdirSync(join(folder, "real"));
   writeFileSync(join(folder, "real/file"), "");
   symlinkSync("real", join(folder, "through"));
-  expect(reader.open(entryAt(join(folder, "through/file")), O_RDONLY)).toBe(-files.ELOOP);
-  expect(reader.open(entryAt(join(folder, "through")), O_RDONLY)).toBe(-files.ELOOP);
-  const root = reader.open(entryAt("/"), O_RDONLY);
+  expect(named(join(folder, "through/file"))).toBe(-files.ELOOP);
+  expect(named(join(folder, "through"))).toBe(-files.ELOOP);
+  const root = named("/");
   expect(root).toBeGreaterThan(0);
-  expect(reader.statxAt(entryAt("/"), statx)).toBe(0);
   files.closeFd(root);
-  reader.close();
 });
 
 test("TREE-06: owners have names", () => {
