@@ -19,6 +19,7 @@ import { addRetry } from "./commands/retry.ts";
 import { addServe } from "./commands/serve.ts";
 import { addStatus } from "./commands/status.ts";
 import { addStore } from "./commands/store.ts";
+import { addVerify } from "./commands/verify.ts";
 import { addVersions } from "./commands/versions.ts";
 import { CommandFailure, EXIT, EXIT_HELP } from "./exit.ts";
 import type { CliPorts } from "./ports.ts";
@@ -60,6 +61,7 @@ async function run(ports: CliPorts, args: readonly string[]): Promise<number> {
     addDoctor,
     addStore,
     addBackup,
+    addVerify,
     addList,
     addVersions,
     addDiff,

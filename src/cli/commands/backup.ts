@@ -43,7 +43,7 @@ const WORKERS_MAX = 64;
 /** Files named one by one; the others are in the backup's own list. */
 const TOLD_MAX = 20;
 
-function workersArgument(text: string): number {
+export function workersArgument(text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1 || value > WORKERS_MAX)
     throw new InvalidArgumentError(`expected a whole number from 1 to ${WORKERS_MAX}`);
