@@ -365,10 +365,9 @@ describe("changed paths", () => {
     for (let at = 0; at < 70_000; at++) writer.add(Buffer.from(`${at}`), `${at}`.length);
     expect(writer.finish()).toBeNull();
     expect(new Changes(null).mayHold(Buffer.from("a"))).toBe(true);
-    expect(new Changes(new Uint8Array(0)).mayHold(Buffer.from("a"))).toBe(true);
-    expect(() => new Changes(Uint8Array.of(1, 0x7f, 0x7f))).not.toThrow();
-    expect(() => new Changes(Uint8Array.of(2, 0x7f, 0x7f))).toThrow(MalformedRecord);
-    expect(() => new Changes(Uint8Array.of(1, 0xff, 0xff, 0xff, 0xff, 0xff, 1))).toThrow(MalformedRecord);
+    expect(new Changes(new Uint8Array(0)).mayHold(Buffer.from("a"))).toBe(false);
+    expect(() => new Changes(Uint8Array.of(0x7f, 0x7f))).not.toThrow();
+    expect(() => new Changes(Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 1))).toThrow(MalformedRecord);
     expect(() => new Changes(new Uint8Array(16).fill(0xff))).toThrow(MalformedRecord);
   });
 });

@@ -2,7 +2,7 @@
  *  Damage is a fault of one backup, never the end of the question. */
 import { ArchiveDamaged } from "../archive/types.ts";
 import type { EntrySource } from "../entry.ts";
-import { Changes } from "../index/changes.ts";
+import { Changes, unpackChanges } from "../index/changes.ts";
 import type { Index } from "../index/lookup.ts";
 import { RecordCursor, RecordPages } from "../index/pages.ts";
 import { MalformedRecord } from "../index/record.ts";
@@ -95,7 +95,7 @@ class StoreQueries implements QuerySource {
     if (isFault(reader)) return new Changes(null);
     const read = reader.extra();
     if (read.kind !== "extra") return new Changes(null);
-    const changes = guarded(number, () => new Changes(read.changes));
+    const changes = guarded(number, () => new Changes(unpackChanges(read.changes)));
     return isFault(changes) ? new Changes(null) : changes;
   }
 
