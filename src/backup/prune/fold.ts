@@ -36,6 +36,7 @@ export class Folder {
   readonly #family: Family;
   readonly #packs = new Map<number, Pack>();
   readonly #uses = new Map<number, ChunkUses | null>();
+  #withIndex: ReadonlySet<number> | null = null;
   readonly #blockBytes: number;
   readonly #holes: boolean;
   /** Descendants have higher numbers: packs below it may have heirs that cannot be read. */
@@ -69,30 +70,41 @@ export class Folder {
     return freed;
   }
 
-  /** These backups go, in this order; bytes that come free. */
-  pare(numbers: readonly number[]): number | StoreFault {
-    let freed = 0;
+  /** These backups go, in this order, and then what nobody needs any more; bytes that come free by each archive. Taken
+   *  together they cost less than one by one: what only one of them needs is not looked for. */
+  pare(numbers: readonly number[]): ReadonlyMap<number, number> | StoreFault {
+    const before = this.#indexesNeeded();
+    const touched = new Set<number>();
     for (const number of numbers) {
-      const before = this.#family.packsWithIndex();
-      const packs = [number, ...this.#family.packsAbove(number)];
       const fault = this.#hands?.retire(number) ?? null;
       if (fault !== null) return fault;
       this.#family.pare(number);
-      const after = this.#family.packsWithIndex();
-      const noIndex = [...before].filter((pack) => !after.has(pack) && !packs.includes(pack));
-      for (const pack of [...packs, ...noIndex]) {
-        const bytes = this.#settlePack(pack);
-        if (isFault(bytes)) return bytes;
-        freed += bytes;
-      }
+      touched.add(number);
+      for (const pack of this.#family.packsAbove(number)) touched.add(pack);
+    }
+    this.#withIndex = null;
+    const after = this.#indexesNeeded();
+    for (const pack of before) if (!after.has(pack)) touched.add(pack);
+    const freed = new Map<number, number>();
+    // Children first: a pack without heirs keeps none above it.
+    for (const pack of [...touched].sort((a, b) => b - a)) {
+      const bytes = this.#settlePack(pack);
+      if (isFault(bytes)) return bytes;
+      freed.set(pack, bytes);
     }
     return freed;
+  }
+
+  /** Packs whose index is part of a living one's. */
+  #indexesNeeded(): ReadonlySet<number> {
+    this.#withIndex ??= this.#family.packsWithIndex();
+    return this.#withIndex;
   }
 
   #settlePack(number: number): number | StoreFault {
     if (number < this.#doubtfulBelow) return 0;
     const heirs = this.#family.heirsOf(number);
-    const index = this.#family.packsWithIndex().has(number);
+    const index = this.#indexesNeeded().has(number);
     return heirs.length === 0 && !index ? this.#remove(number) : this.#fold(number, heirs, index);
   }
 

@@ -2,8 +2,9 @@
  *  goes.
  *  (1) What goes for space goes only where all of it makes the room. (2) What an interrupted prune left is finished first;
  *  that takes no date away. (3) Nothing is deleted while others read from the store. */
-import type { Pare, PareStep } from "../../plan/pare.ts";
+import { chooseByAge, type Pare, type PareStep } from "../../plan/pare.ts";
 import { planPares } from "../../plan/pares.ts";
+import { Shelf } from "../../plan/shelf.ts";
 import type { Level } from "../../plan/tree.ts";
 import { isFault, type PrunableStore, type ReadableStore, type StoreFault } from "../store/contract.ts";
 import { Folder } from "./fold.ts";
@@ -53,6 +54,16 @@ export function planPrune(store: ReadableStore, request: PruneRequest): PrunePla
   if (isFault(residueBytes)) return residueBytes;
   const freed = new Map<number, number>();
   let fault: StoreFault | null = null;
+  const free = (pares: readonly Pare[]): number => {
+    const bytes = folder.pare(pares.flatMap(numbersOf));
+    if (isFault(bytes)) {
+      fault ??= bytes;
+      return 0;
+    }
+    return credit(pares, bytes, freed);
+  };
+  // They go together, in any case: what they free is counted with the last of them.
+  const byAge = chooseByAge(new Shelf(store.tree()), request.nowMs, request.keepWeeklies);
   const plan = planPares({
     nodes: store.tree(),
     nowMs: request.nowMs,
@@ -60,14 +71,9 @@ export function planPrune(store: ReadableStore, request: PruneRequest): PrunePla
     keepWeeklies: request.keepWeeklies,
     freeBytes: room.freeBytes + residueBytes,
     neededBytes: request.neededBytes,
-    freedBytes: (_gone, next) => {
-      const bytes = folder.pare([...dependantsOf(next), next.victim.number]);
-      if (isFault(bytes)) {
-        fault ??= bytes;
-        return 0;
-      }
-      freed.set(next.victim.number, bytes);
-      return bytes;
+    freedBytes: (gone, next) => {
+      if (gone.length >= byAge.length) return free([next]);
+      return gone.length === byAge.length - 1 ? free(byAge) : 0;
     },
   });
   if (fault !== null) return fault;
@@ -95,15 +101,38 @@ export function planPrune(store: ReadableStore, request: PruneRequest): PrunePla
   };
 }
 
-/** The youngest first: none is a pack for a moment only. */
+/** The youngest first. */
 function dependantsOf({ dependants }: Pare): number[] {
   return dependants.map(({ number }) => number).sort((a, b) => b - a);
 }
 
+function numbersOf(pare: Pare): number[] {
+  return [...dependantsOf(pare), pare.victim.number];
+}
+
+/** Each is credited with what its own archives give back, the last with what older packs do; the sum. */
+function credit(
+  pares: readonly Pare[],
+  freed: ReadonlyMap<number, number>,
+  credits: Map<number, number>,
+): number {
+  const owners = new Map(
+    pares.flatMap((pare) => numbersOf(pare).map((number) => [number, pare.victim.number])),
+  );
+  const last = pares.at(-1)?.victim.number ?? 0;
+  let sum = 0;
+  for (const [number, bytes] of freed) {
+    const owner = owners.get(number) ?? last;
+    credits.set(owner, (credits.get(owner) ?? 0) + bytes);
+    sum += bytes;
+  }
+  return sum;
+}
+
 export interface PruneReport {
   readonly kind: "pruned";
-  /** Bytes that each has really freed, in the plan's order. */
-  readonly pares: readonly (PlannedPare & { readonly reallyFreedBytes: number })[];
+  readonly pares: readonly PlannedPare[];
+  /** What has really come free, as the file system counts. */
   readonly freedBytes: number;
   readonly notes: readonly string[];
 }
@@ -112,16 +141,18 @@ export interface PruneReport {
 export function carryOut(store: PrunableStore, plan: PrunePlan): PruneReport | StoreFault {
   return store.alone((): PruneReport | StoreFault => {
     const folder = new Folder(store, store);
-    let freedBytes = 0;
     const settled = folder.settle();
     if (isFault(settled)) return settled;
-    freedBytes += settled;
-    const pares: (PlannedPare & { reallyFreedBytes: number })[] = [];
-    for (const pare of plan.pares) {
-      const bytes = folder.pare([...pare.dependants, pare.number]);
-      if (isFault(bytes)) return bytes;
-      pares.push({ ...pare, reallyFreedBytes: bytes });
-      freedBytes += bytes;
+    let freedBytes = settled;
+    const { pares } = plan;
+    const steps = [
+      pares.filter(({ byAge }) => byAge),
+      ...pares.filter(({ byAge }) => !byAge).map((one) => [one]),
+    ];
+    for (const step of steps) {
+      const freed = folder.pare(step.flatMap(({ dependants, number }) => [...dependants, number]));
+      if (isFault(freed)) return freed;
+      for (const bytes of freed.values()) freedBytes += bytes;
     }
     return { kind: "pruned", pares, freedBytes, notes: folder.notes };
   });
