@@ -99,6 +99,7 @@ export async function makeBackup(
     const source = Buffer.from(roots.source).toString();
     return { kind: "failed", text: `${source}: cannot be backed up: ${roots.text}` };
   }
+  warnOfSharedDisk(store.directory, roots.roots, ports.tell);
   const attempt = new Attempt(store, options, ports, roots.roots);
   for (let tries = 1; tries <= TRIES_MAX; tries++) {
     const outcome = await attempt.run();
@@ -233,6 +234,16 @@ class Attempt {
       () => clock.wallMs(),
     );
   }
+}
+
+/** A disk that fails takes the files and their backups with it. */
+function warnOfSharedDisk(store: string, roots: readonly Uint8Array[], tell: (note: string) => void): void {
+  const { device } = identityOf(store);
+  const shared = roots.find((root) => identityOf(`/${Buffer.from(root).toString()}`).device === device);
+  if (shared === undefined) return;
+  tell(
+    `the store ${store} and /${Buffer.from(shared).toString()} are on the same file system: when that fails, both are gone`,
+  );
 }
 
 function sizeOf(path: string): number {
