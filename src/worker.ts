@@ -1,4 +1,5 @@
 /** @module Where every Worker of the process begins: told once what it is, it then runs for ever. */
+import { type RestoreStart, type RestoreWorkerPort, runRestoreWorker } from "./backup/restore/worker.ts";
 import { runBackupReader, type WorkerPort } from "./backup/run/read-worker.ts";
 import type { ReaderStart } from "./backup/run/messages.ts";
 import { runVerifyShare } from "./backup/verify/share.ts";
@@ -14,7 +15,9 @@ declare const self: Worker;
 
 const tell = (notice: WorkerNotice) => self.postMessage(notice);
 
-self.onmessage = (event: MessageEvent<StartMessage | HostJobStart | ReaderStart | VerifyStart>) => {
+self.onmessage = (
+  event: MessageEvent<StartMessage | HostJobStart | ReaderStart | RestoreStart | VerifyStart>,
+) => {
   const start = event.data;
   switch (start.role) {
     case "front":
@@ -27,6 +30,8 @@ self.onmessage = (event: MessageEvent<StartMessage | HostJobStart | ReaderStart 
       return runCacheWorker(start, tell);
     case "verify":
       return self.postMessage(runVerifyShare(start));
+    case "restore":
+      return runRestoreWorker(start, self as RestoreWorkerPort);
     case "backupReader":
       return runBackupReader(start, self as WorkerPort);
     case "demoHost":

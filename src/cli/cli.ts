@@ -15,6 +15,7 @@ import { addList } from "./commands/list.ts";
 import { addPare } from "./commands/pare.ts";
 import { addPin } from "./commands/pin.ts";
 import { addPlan } from "./commands/plan.ts";
+import { addRestore } from "./commands/restore.ts";
 import { addRetry } from "./commands/retry.ts";
 import { addServe } from "./commands/serve.ts";
 import { addStatus } from "./commands/status.ts";
@@ -61,6 +62,7 @@ async function run(ports: CliPorts, args: readonly string[]): Promise<number> {
     addDoctor,
     addStore,
     addBackup,
+    addRestore,
     addVerify,
     addList,
     addVersions,

@@ -18,6 +18,8 @@ import {
   writeSync,
   closeSync,
 } from "node:fs";
+import { AT_FDCWD, CPath, Statx } from "../../src/base/files.ts";
+import { NOTHING_SPARED } from "../../src/backup/restore/extra.ts";
 import { selectPaths } from "../../src/backup/restore/select.ts";
 import { isMalformed } from "../../src/base/brands.ts";
 import type { RestoreReport } from "../../src/backup/restore/restore.ts";
@@ -52,7 +54,7 @@ test.if(root)(
       const again = await restoreTo(backup, target, {
         policy,
         paranoid: policy === "if-changed",
-        delete: true,
+        delete: NOTHING_SPARED,
       });
       expect(again.issues.map(({ path, text }) => `${Buffer.from(path)}: ${text}`)).toEqual([]);
       expect(again.deleted).toBe(0);
@@ -100,7 +102,7 @@ test("TREE-13: a part, by relative and absolute path, with its directories; sibl
   expect(readdirSync(join(target, "a"))).toEqual(["deep"]);
   expect(lstatSync(join(target, "a")).mode & 0o777).toBe(0o711);
   for (const extra of ["extra", "a/extra", "a/deep/extra"]) writeFileSync(join(target, extra), "x");
-  expect(await restoreTo(backup, target, { paths: ["a/deep"], delete: true })).toMatchObject({
+  expect(await restoreTo(backup, target, { paths: ["a/deep"], delete: NOTHING_SPARED })).toMatchObject({
     deleted: 1,
     same: 1,
   });
@@ -215,7 +217,7 @@ test("TREE-13: a symbolic link that is planted in the target leads nowhere", asy
     symlinkSync(join(outside, "victim"), join(target, "five"));
     symlinkSync(join(outside, "new"), join(target, "b/four"));
     symlinkSync(join(outside, "victim"), join(target, "six"));
-    const report = await restoreTo(backup, target, { policy, delete: true });
+    const report = await restoreTo(backup, target, { policy, delete: NOTHING_SPARED });
     expect(describeTree(outside)).toEqual(before);
     // Its own files are newer than those links only if they were made later: "if-newer" keeps them.
     if (policy === "never" || policy === "if-newer")
@@ -352,15 +354,17 @@ test("--delete removes whole trees, follows no link and spares what is sacred or
   symlinkSync(outside, join(target, "link"));
   mkdirSync(join(target, "a/store/backups"), { recursive: true });
   mkdirSync(join(target, "b/cache"));
-  const { dev, ino } = lstatSync(join(target, "a/store"));
-  const major = Math.floor(dev / 256) & 0xfff;
+  const store = new Statx();
+  store.at(AT_FDCWD, new CPath().text(join(target, "a/store")));
+  writeFileSync(join(target, "a/deep/extra"), "x");
   const report = await restoreTo(backup, target, {
-    delete: true,
-    sacred: [
-      [major * 2 ** 20 + ((dev & 0xff) | ((dev >>> 12) & 0xfff00)), Math.floor(ino / 2 ** 32), ino % 2 ** 32],
-    ],
-    isExcluded: (path) => Buffer.from(path).toString().endsWith("/cache"),
+    delete: {
+      directories: [store],
+      isExcluded: (path) => Buffer.from(path).toString().endsWith("/cache"),
+      isWhole: (path) => Buffer.from(path).toString().endsWith("/deep"),
+    },
   });
+  expect(existsSync(join(target, "a/deep/extra"))).toBe(true);
   expect(report).toMatchObject({ outcome: "done", deleted: 2 });
   expect(readdirSync(target).sort()).toEqual(["a", "b", "five"]);
   expect(existsSync(join(target, "a/store/backups"))).toBe(true);

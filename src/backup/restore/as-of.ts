@@ -60,17 +60,20 @@ export function chooseBackup<T extends Dated>(
     const number = /^\d{1,15}$/.test(which) ? Number(which) : Number.NaN;
     const backup = backups.find((candidate) => candidate.number === number);
     if (backup !== undefined) return { kind: "chosen", backup };
-    const known = `${backups.at(0)?.number} to ${backups.at(-1)?.number}`;
+    const [first, last] = [backups.at(0)?.number, backups.at(-1)?.number];
+    const known = first === last ? `${first}` : `${first} to ${last}`;
     return {
       kind: "none",
       text: `no backup ${which} in this store (there are ${known}; \`list\` shows them)`,
     };
   }
+  // Without a time the number decides: clocks are set back now and then.
+  const isNewer = (a: T, b: T) =>
+    asOfMs === null || a.startedMs === b.startedMs ? a.number > b.number : a.startedMs > b.startedMs;
   let newest: T | null = null;
   for (const candidate of backups) {
     if (asOfMs !== null && candidate.startedMs > asOfMs) continue;
-    if (newest === null || candidate.startedMs > newest.startedMs) newest = candidate;
-    else if (candidate.startedMs === newest.startedMs && candidate.number > newest.number) newest = candidate;
+    if (newest === null || isNewer(candidate, newest)) newest = candidate;
   }
   if (newest !== null) return { kind: "chosen", backup: newest };
   const oldest = backups.reduce((a, b) => (b.startedMs < a.startedMs ? b : a));

@@ -15,6 +15,7 @@ import {
   unlinkat,
 } from "../../base/files.ts";
 import { Entry, KIND } from "../entry.ts";
+import type { DirectoryIdentity } from "../scan/messages.ts";
 import { isWithin, joinPath, type SelectedEntries } from "./select.ts";
 import { openBeneath, type Target } from "./target.ts";
 
@@ -22,14 +23,27 @@ export interface ExtraPorts {
   readonly target: Target;
   /** false: look only. */
   readonly remove: boolean;
-  /** Directories that stay whatever the backup says: [device, inode high, inode low]. */
-  readonly sacred: readonly (readonly [number, number, number])[];
-  /** What the backup left out on purpose: it is not in it, and yet not to go. */
-  readonly isExcluded: (path: Uint8Array, isDirectory: boolean) => boolean;
+  readonly spared: Spared;
   /** Hears of each top of what is removed, by its path in the backup's terms. */
   readonly removed: (path: Uint8Array) => void;
   readonly failed: (path: Uint8Array, text: string) => void;
 }
+
+/** What is not in the backup and yet does not go. */
+export interface Spared {
+  /** By inode: the stores. */
+  readonly directories: readonly DirectoryIdentity[];
+  /** What the backup left out on purpose. `found`: what stands there. */
+  isExcluded(path: Uint8Array, isDirectory: boolean, found: Statx): boolean;
+  /** Nothing goes from this directory (`found`); `names`: what the backup has in it. */
+  isWhole(path: Uint8Array, names: ReadonlySet<string>, found: Statx, isMountPoint: boolean): boolean;
+}
+
+export const NOTHING_SPARED: Spared = {
+  directories: [],
+  isExcluded: () => false,
+  isWhole: () => false,
+};
 
 interface Level {
   readonly path: Uint8Array;
@@ -40,6 +54,7 @@ interface Level {
 
 const LIST_BYTES = 65536;
 const DIRENT_NAME_AT = 19;
+const PARENT = Buffer.from("..");
 
 /** Walks the entries once more and looks at each directory when all that belongs in it is known. */
 export function removeExtra(entries: SelectedEntries, ports: ExtraPorts): void {
@@ -72,6 +87,7 @@ class Sweeper {
   readonly #ports: ExtraPorts;
   readonly #name = new CPath();
   readonly #statx = new Statx();
+  readonly #parent = new Statx();
   readonly #list = new NativeBuffer(LIST_BYTES);
 
   constructor(ports: ExtraPorts) {
@@ -87,7 +103,13 @@ class Sweeper {
       if (this.#ports.remove) failed(path, `looking for what is not in the backup: ${errorText(fd)}`);
       return;
     }
-    const device = this.#statx.of(fd) === 0 ? this.#statx.device : -1;
+    const known = this.#parent.at(fd, this.#name.of(PARENT)) === 0 && this.#statx.of(fd) === 0;
+    const { device } = this.#statx;
+    const isMountPoint = this.#parent.device !== device;
+    if (!known || this.#ports.spared.isWhole(path, names, this.#statx, isMountPoint)) {
+      closeFd(fd);
+      return;
+    }
     for (const name of this.#namesIn(fd)) {
       if (names.has(Buffer.from(name).toString("latin1"))) continue;
       const full = joinPath([path, name]);
@@ -99,21 +121,22 @@ class Sweeper {
 
   /** true: it is gone (or would be). */
   #remove(directory: number, name: Uint8Array, path: Uint8Array, device: number): boolean {
-    const { remove, failed, isExcluded } = this.#ports;
+    const { remove, failed, spared } = this.#ports;
     if (this.#statx.at(directory, this.#name.of(name)) < 0) return false;
     const isDirectory = (this.#statx.mode & S_IFMT) === S_IFDIR;
-    if (isExcluded(path, isDirectory)) return false;
+    if (spared.isExcluded(path, isDirectory, this.#statx)) return false;
     if (!isDirectory) {
       if (!remove) return true;
       const result = unlinkat(directory, this.#name.of(name));
       if (result < 0) failed(path, `cannot be removed: ${errorText(result)}`);
       return result >= 0;
     }
-    const { inodeHigh, inodeLow } = this.#statx;
-    const isSacred = this.#ports.sacred.some(
-      ([onDevice, high, low]) => onDevice === this.#statx.device && high === inodeHigh && low === inodeLow,
+    const found = this.#statx;
+    const isStore = spared.directories.some(
+      ({ device: itsDevice, inodeHigh, inodeLow }) =>
+        itsDevice === found.device && inodeHigh === found.inodeHigh && inodeLow === found.inodeLow,
     );
-    if (isSacred || this.#statx.device !== device) return false;
+    if (isStore || found.device !== device) return false;
     const fd = openBeneath(directory, name, 0, name.length, O_RDONLY | O_DIRECTORY);
     if (fd < 0) {
       if (remove) failed(path, `cannot be removed: ${errorText(fd)}`);

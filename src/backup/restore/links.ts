@@ -20,7 +20,7 @@ import { Entry, KIND } from "../entry.ts";
 import { RecordDecoder, RecordEncoder } from "../index/record.ts";
 import type { Attributes } from "./attributes.ts";
 import type { IssueKind } from "./issues.ts";
-import { pathText, spareNameOf, wordOf } from "./maker.ts";
+import { LEFT_ALONE, pathText, spareNameOf, wordOf } from "./maker.ts";
 import { judgeExisting, type OverwritePolicy } from "./policy.ts";
 import type { Target } from "./target.ts";
 
@@ -130,10 +130,7 @@ class Linker {
 
   link(entry: Entry, group: LinkGroup): "made" | "same" | "not" {
     const { target, other, issue, policy } = this.#ports;
-    if (!group.done) {
-      issue("failed", entry, `it is one file with ${Buffer.from(group.path)}, which is not as in the backup`);
-      return "not";
-    }
+    if (!group.done) return this.#linkToNothing(entry, group);
     const from = target.parentOf(group.path, group.path.length);
     if (from < 0) return this.#failed(entry, pathText(from));
     const firstName = this.#firstName.of(group.path, target.nameFrom, group.path.length);
@@ -150,8 +147,7 @@ class Linker {
     const verdict = judgeExisting(entry, this.#found, false, policy, false);
     if (verdict === "keep") return "not";
     if (verdict === "refuse" || (verdict === "same" && policy === "never")) {
-      const word = wordOf(this.#found.mode);
-      issue("exists", entry, `${word} stands there that is not the backup's; it was left alone`);
+      issue("exists", entry, `${wordOf(this.#found.mode)} ${LEFT_ALONE}`);
       return "not";
     }
     const spare = this.#spare.of(spareNameOf(entry.path.subarray(other.nameFrom, entry.pathBytes)));
@@ -161,6 +157,24 @@ class Linker {
     if (result === 0) return "made";
     unlinkat(to, spare);
     return this.#failed(entry, errorText(result));
+  }
+
+  /** The first name is not as in the backup; what stands under this one may be as it should, or newer. */
+  #linkToNothing(entry: Entry, group: LinkGroup): "same" | "not" {
+    const { other, issue, policy } = this.#ports;
+    const to = other.parentOf(entry.path, entry.pathBytes);
+    const name = to < 0 ? 0 : this.#name.of(entry.path, other.nameFrom, entry.pathBytes);
+    if (to >= 0 && this.#found.at(to, name) === 0) {
+      const verdict = judgeExisting(entry, this.#found, false, policy, false);
+      if (verdict === "keep") return "not";
+      if (verdict === "same") return "same";
+      if (verdict === "refuse") {
+        issue("exists", entry, `${wordOf(this.#found.mode)} ${LEFT_ALONE}`);
+        return "not";
+      }
+    }
+    const first = Buffer.from(group.path).toString();
+    return this.#failed(entry, `it is one file with /${first}, which is not as in the backup`);
   }
 
   flag(entry: Entry): void {

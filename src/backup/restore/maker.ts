@@ -128,11 +128,7 @@ export class Maker {
       case "keep":
         return "kept";
       case "refuse":
-        issue(
-          "exists",
-          entry,
-          `${wordOf(found.mode)} stands there that is not the backup's; it was left alone`,
-        );
+        issue("exists", entry, `${wordOf(found.mode)} ${LEFT_ALONE}`);
         return "not";
       case "same":
         return this.#adopt(entry, directory, name);
@@ -255,6 +251,9 @@ export class Maker {
 const NO_TEXT = new Uint8Array(0);
 /** Attribute bits immutable and append-only. */
 const LOCKED = 0x30;
+
+/** What is said of something that a policy keeps. */
+export const LEFT_ALONE = "stands there that is not the backup's; it was left alone";
 
 /** The name under which what is to replace `name` is written; the same each time, so that nothing piles up. */
 export function spareNameOf(name: Uint8Array): Uint8Array {

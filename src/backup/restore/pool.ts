@@ -4,18 +4,13 @@ import type { Batch, BatchAnswer, MakerSetup } from "./batch.ts";
 import { BatchMaker } from "./batch.ts";
 import type { RestoreNotice, RestoreOrder, RestoreStart } from "./worker.ts";
 
-/** A Worker as its maker sees it. */
-export interface RestoreWorker {
-  postMessage(message: RestoreStart | RestoreOrder): void;
-  onmessage: ((event: MessageEvent) => void) | null;
-  onerror: ((event: ErrorEvent) => void) | null;
-  terminate(): void;
-}
+/** Makes a Worker that runs what its first message says (its role). */
+export type SpawnWorker = (name: string) => Worker;
 
 const IN_FLIGHT_MAX = 2;
 
 interface Thread {
-  readonly worker: RestoreWorker;
+  readonly worker: Worker;
   inFlight: number;
 }
 
@@ -31,7 +26,7 @@ export class Pool {
   constructor(
     setup: Omit<MakerSetup, "thread">,
     count: number,
-    spawn: (() => RestoreWorker) | null,
+    spawn: SpawnWorker | null,
     answered: (answer: BatchAnswer) => void,
   ) {
     this.#answered = answered;
@@ -40,14 +35,15 @@ export class Pool {
       return;
     }
     for (let thread = 0; thread < count; thread++) {
-      const worker = spawn();
+      const worker = spawn(`restore ${thread + 1}`);
       const state: Thread = { worker, inFlight: 0 };
-      worker.onmessage = (event) => this.#hear(state, event.data as RestoreNotice);
-      worker.onerror = (event) => {
+      worker.onmessage = (event: MessageEvent) => this.#hear(state, event.data as RestoreNotice);
+      worker.addEventListener("error", (event: ErrorEvent) => {
         this.#failure = new Error(`a Worker of the restore failed: ${event.message}`);
         this.#wake();
-      };
-      worker.postMessage({ role: "restore", ...setup, thread });
+      });
+      const start: RestoreStart = { role: "restore", ...setup, thread };
+      worker.postMessage(start);
       this.#threads.push(state);
     }
   }
@@ -76,7 +72,7 @@ export class Pool {
 
   async close(): Promise<void> {
     this.#own?.close();
-    for (const { worker } of this.#threads) worker.postMessage({ kind: "close" });
+    for (const { worker } of this.#threads) worker.postMessage({ kind: "close" } satisfies RestoreOrder);
     while (this.#closed < this.#threads.length && this.#failure === null) await this.#change();
     for (const { worker } of this.#threads) worker.terminate();
   }

@@ -14,11 +14,11 @@ import { Attributes, type Identities } from "./attributes.ts";
 import type { Batch, BatchAnswer } from "./batch.ts";
 import type { PackPaths } from "./chunks.ts";
 import { Directories } from "./directories.ts";
-import { removeExtra } from "./extra.ts";
+import { removeExtra, type Spared } from "./extra.ts";
 import { type Issue, IssueList, type IssueCounts, noIssues, ISSUE_KINDS } from "./issues.ts";
 import { type LinkGroup, Links } from "./links.ts";
 import type { OverwritePolicy } from "./policy.ts";
-import { Pool, type RestoreWorker } from "./pool.ts";
+import { Pool, type SpawnWorker } from "./pool.ts";
 import { type EntryIndex, isWithin, SelectedEntries } from "./select.ts";
 import { type Mount, Target } from "./target.ts";
 
@@ -31,10 +31,8 @@ export interface RestoreRequest {
   readonly identities: Identities;
   readonly policy: OverwritePolicy;
   readonly paranoid: boolean;
-  readonly delete: boolean;
-  /** See ExtraPorts. */
-  readonly sacred: readonly (readonly [number, number, number])[];
-  readonly isExcluded: (path: Uint8Array, isDirectory: boolean) => boolean;
+  /** Remove what is not in the backup, but for what this says; null: nothing is removed. */
+  readonly delete: Spared | null;
   /** What there is to do, where it is known. */
   readonly expected: { readonly files: number; readonly bytes: number } | null;
   readonly workers: number;
@@ -55,7 +53,7 @@ export interface RestoreProgress {
 export interface RestorePorts {
   readonly clock: Clock;
   /** null: everything in the calling thread. */
-  readonly spawn: (() => RestoreWorker) | null;
+  readonly spawn: SpawnWorker | null;
   readonly onProgress?: (progress: RestoreProgress) => void;
   /** true: stop soon; what is done stays. */
   readonly stopping?: () => boolean;
@@ -163,7 +161,8 @@ class Restore {
       await this.#walk();
       await this.#pool.drain();
       if (!this.#stopping) this.#finishLinks();
-      if (this.#request.delete && !this.#stopping && this.#indexFault === null) this.#removeExtra();
+      const spared = this.#request.delete;
+      if (spared !== null && !this.#stopping && this.#indexFault === null) this.#removeExtra(spared);
       // Also of a restore that is stopped: what is there is as it should be.
       this.#directories.finish();
       this.#sync();
@@ -272,13 +271,12 @@ class Restore {
     this.#same += this.#links.same;
   }
 
-  #removeExtra(): void {
+  #removeExtra(spared: Spared): void {
     try {
       removeExtra(new SelectedEntries(this.#request.index, this.#request.paths), {
         target: this.#target,
         remove: true,
-        sacred: this.#request.sacred,
-        isExcluded: this.#request.isExcluded,
+        spared,
         removed: () => {
           this.#deleted++;
         },
