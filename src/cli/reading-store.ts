@@ -1,26 +1,24 @@
 /** @module A store opened for questions: read only, without a lock that could be refused. */
 import { type QuerySource, queriesOf } from "../backup/queries/source.ts";
 import { joinPath, tidyPath } from "../backup/restore/select.ts";
-import { thisComputer } from "../backup/store/computer.ts";
-import { isFault } from "../backup/store/contract.ts";
-import { openStore } from "../backup/store/open.ts";
 import { isMalformed } from "../base/brands.ts";
+import type { BackupSurroundings } from "./backup-ports.ts";
 import { CommandFailure, EXIT } from "./exit.ts";
 import type { CliPorts } from "./ports.ts";
-
-export interface StoreOption {
-  store: string;
-}
+import { openToRead, type StoreOptions } from "./store-door.ts";
 
 /** Opens the store, asks, closes it. Throws CommandFailure where it cannot be opened. */
-export function withStore<T>(ports: CliPorts, { store }: StoreOption, ask: (source: QuerySource) => T): T {
-  const opened = openStore({ directory: store, computer: thisComputer(), write: false });
-  if (isFault(opened)) throw new CommandFailure(EXIT.refused, opened.text);
-  for (const note of opened.notes) ports.console.err(`understudy: ${note}\n`);
+export function withStore<T>(
+  { console }: CliPorts,
+  options: StoreOptions,
+  around: BackupSurroundings,
+  ask: (source: QuerySource) => T,
+): T {
+  const store = openToRead(console, options, around);
   try {
-    return ask(queriesOf(opened));
+    return ask(queriesOf(store));
   } finally {
-    opened.close();
+    store.close();
   }
 }
 

@@ -1,6 +1,6 @@
 /** @module What differs between two backups: one pass over both indexes, in their order. */
 import { comparePaths, Entry, type EntrySource } from "../entry.ts";
-import { type Aspect, type Facts, factsOf, differences } from "./facts.ts";
+import { type Aspect, differences, type Facts, factsOf } from "./facts.ts";
 
 /** One path that is not the same in both; valid as long as anyone likes. */
 export interface Difference {

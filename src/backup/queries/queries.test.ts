@@ -1,8 +1,8 @@
 /** @module Questions about a tree, answered as plain maps of what each backup holds would answer them. */
 import { describe, expect, test } from "bun:test";
 import { isMalformed } from "../../base/brands.ts";
-import { Dice } from "../index/random-entries.ts";
 import type { Index } from "../index/lookup.ts";
+import { Dice } from "../index/random-entries.ts";
 import { addTo, changeOf, differencesOf, noTotals } from "./diff.ts";
 import { findPaths } from "./find.ts";
 import { type PathPattern, parsePattern } from "./glob.ts";

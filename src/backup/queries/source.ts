@@ -1,13 +1,14 @@
 /** @module What the questions about a tree are asked of: its backups, their indexes, and which paths each changed.
  *  Damage is a fault of one backup, never the end of the question. */
+
+import type { Level } from "../../plan/tree.ts";
 import { ArchiveDamaged } from "../archive/types.ts";
-import type { EntrySource } from "../entry.ts";
+import { Entry, type EntrySource } from "../entry.ts";
 import { Changes, unpackChanges } from "../index/changes.ts";
 import type { Index } from "../index/lookup.ts";
 import { RecordCursor, RecordPages } from "../index/pages.ts";
 import { MalformedRecord } from "../index/record.ts";
 import { isFault, type ReadableStore, type StoreFault, storeFault } from "../store/contract.ts";
-import type { Level } from "../../plan/tree.ts";
 
 /** A backup that can be restored. */
 export interface QueryBackup {
@@ -33,6 +34,8 @@ export interface QuerySource {
   indexOf(number: number): Index | StoreFault;
   /** The records of this archive's own index frames: all entries of a full index; in a difference, those that come in. */
   ownRecords(number: number): EntrySource | StoreFault;
+  /** The one of this path among them, in an Entry of its own; null: there is none. */
+  ownRecord(number: number, path: Uint8Array): Entry | null | StoreFault;
   /** Of a backup or a pack; what cannot be read may have changed any path. */
   changesOf(number: number): Changes;
   /** The sources that it was made of: absolute paths, without the leading slash. */
@@ -80,6 +83,15 @@ class StoreQueries implements QuerySource {
     const reader = this.#store.readerOf(number);
     if (isFault(reader)) return reader;
     return guarded(number, () => new RecordCursor(new RecordPages(reader.indexPages())));
+  }
+
+  ownRecord(number: number, path: Uint8Array): Entry | null | StoreFault {
+    const reader = this.#store.readerOf(number);
+    if (isFault(reader)) return reader;
+    return guarded(number, () => {
+      const entry = new Entry();
+      return new RecordPages(reader.indexPages()).find(path, entry) < 0 ? null : entry;
+    });
   }
 
   changesOf(number: number): Changes {

@@ -100,6 +100,13 @@ export class TreeInMemory implements QuerySource {
     return new RecordCursor(new RecordPages(frames));
   }
 
+  ownRecord(number: number, path: Uint8Array): Entry | null | StoreFault {
+    const { frames, isDamaged } = this.#made.get(number) as Made;
+    if (isDamaged) return storeFault("damaged", `backup ${number} is damaged`);
+    const entry = new Entry();
+    return new RecordPages(frames).find(path, entry) < 0 ? null : entry;
+  }
+
   changesOf(number: number): Changes {
     const made = this.#made.get(number) as Made;
     return new Changes(made.isDamaged ? null : made.changes);

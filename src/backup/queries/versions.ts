@@ -83,7 +83,7 @@ class History {
       if (this.#source.changesOf(one).mayHold(this.#path)) break;
       one = parent;
     }
-    return this.#hold(same, this.#ask(number));
+    return this.#hold(same, this.#ask(number, one));
   }
 
   #hold(numbers: readonly number[], facts: Facts | null | StoreFault): Facts | null | StoreFault {
@@ -92,10 +92,15 @@ class History {
     return facts;
   }
 
-  #ask(number: number): Facts | null | StoreFault {
+  /** `changed`: the backup or pack from which `number` has the path, or the lack of it. */
+  #ask(number: number, changed: number): Facts | null | StoreFault {
+    this.opened++;
+    // What has changed is among the records that came in; whether it has gone only the whole index can tell.
+    const own = this.#source.ownRecord(changed, this.#path);
+    if (own !== null && !isFault(own)) return factsOf(own);
+    if (own === null && this.#source.originOf(changed)?.indexBase === null) return null;
     const index = this.#source.indexOf(number);
     if (isFault(index)) return index;
-    this.opened++;
     return guarded(number, () => {
       const entry = index.find(this.#path);
       return entry === null ? null : factsOf(entry);

@@ -1,5 +1,6 @@
 /** @module `understudy diff A B`: what came, went and changed from one backup to another. */
 import type { Command } from "commander";
+import type { Index } from "../../backup/index/lookup.ts";
 import {
   addTo,
   changeOf,
@@ -9,16 +10,17 @@ import {
   noTotals,
 } from "../../backup/queries/diff.ts";
 import { guarded, type QueryBackup, type QuerySource } from "../../backup/queries/source.ts";
-import type { Index } from "../../backup/index/lookup.ts";
 import { chooseBackup } from "../../backup/restore/as-of.ts";
 import { isFault } from "../../backup/store/contract.ts";
 import { formatBytes } from "../../base/units.ts";
+import { type BackupSurroundings, surroundings } from "../backup-ports.ts";
 import { CommandFailure, EXIT } from "../exit.ts";
 import type { CliPorts } from "../ports.ts";
-import { pathsMeant, type StoreOption, withStore } from "../reading-store.ts";
+import { pathsMeant, withStore } from "../reading-store.ts";
+import { STORE_OPTION, type StoreOptions } from "../store-door.ts";
 import { backupJson, factsJson, pathJson, pathLine } from "../tree-text.ts";
 
-interface DiffOptions extends StoreOption {
+interface DiffOptions extends StoreOptions {
   attributes?: true;
   json?: true;
 }
@@ -27,18 +29,23 @@ const SIGNS = { added: "+", removed: "-", changed: "M", touched: "t" } as const;
 /** Written at once. */
 const WRITE_CHARACTERS = 1 << 18;
 
-export function addDiff(program: Command, ports: CliPorts, finish: (exitCode: number) => void): void {
+export function addDiff(
+  program: Command,
+  ports: CliPorts,
+  finish: (exitCode: number) => void,
+  around: BackupSurroundings = surroundings,
+): void {
   program
     .command("diff")
     .description("what differs between two backups: + added, - removed, M changed, t attributes only")
     .argument("<a>", "a backup's number, or latest")
     .argument("<b>", "another one")
     .argument("[path]", "only this path and what is below it")
-    .requiredOption("--store <dir>", "the store")
+    .requiredOption(...STORE_OPTION)
     .option("--attributes", "list those of which only attributes changed")
     .option("--json", "one JSON object; all differences are in it")
     .action((a: string, b: string, path: string | undefined, options: DiffOptions) => {
-      withStore(ports, options, (source) => {
+      withStore(ports, options, around, (source) => {
         const [first, second] = [chosen(source, a), chosen(source, b)];
         const [before, after] = [indexOf(source, first), indexOf(source, second)];
         const top = path === undefined ? new Uint8Array(0) : topOf(source, path, [before, after]);

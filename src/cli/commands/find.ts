@@ -5,13 +5,15 @@ import { type Finding, findPaths } from "../../backup/queries/find.ts";
 import { parsePattern } from "../../backup/queries/glob.ts";
 import { isMalformed } from "../../base/brands.ts";
 import { formatBytes, formatCount } from "../../base/units.ts";
+import { type BackupSurroundings, surroundings } from "../backup-ports.ts";
 import { CommandFailure, EXIT } from "../exit.ts";
 import type { CliPorts } from "../ports.ts";
-import { type StoreOption, withStore } from "../reading-store.ts";
+import { withStore } from "../reading-store.ts";
+import { STORE_OPTION, type StoreOptions } from "../store-door.ts";
 import { bold } from "../table.ts";
 import { backupsText, mtimeText, pathJson, pathLine, versionsJson } from "../tree-text.ts";
 
-interface FindOptions extends StoreOption {
+interface FindOptions extends StoreOptions {
   ignoreCase?: true;
   kind?: Facts["kind"];
   max: number;
@@ -26,12 +28,17 @@ function countArgument(text: string): number {
   return value;
 }
 
-export function addFind(program: Command, ports: CliPorts, finish: (exitCode: number) => void): void {
+export function addFind(
+  program: Command,
+  ports: CliPorts,
+  finish: (exitCode: number) => void,
+  around: BackupSurroundings = surroundings,
+): void {
   program
     .command("find")
     .description("find paths in all backups: '*.conf' by name, '/etc/**/host*' by path, '{a,b}', '[a-z]'")
     .argument("<pattern>", "in quotes, or the shell takes it")
-    .requiredOption("--store <dir>", "the store")
+    .requiredOption(...STORE_OPTION)
     .option("-i, --ignore-case", "a to z are the same as A to Z")
     .addOption(new Option("--kind <kind>", "only these").choices(Object.values(KIND_NAMES)))
     .option("--max <number>", "stop at so many paths", countArgument, PATHS_MAX)
@@ -40,7 +47,7 @@ export function addFind(program: Command, ports: CliPorts, finish: (exitCode: nu
       const pattern = parsePattern(text, { ignoreCase: options.ignoreCase === true });
       if (isMalformed(pattern))
         throw new CommandFailure(EXIT.misused, `${text}: expected ${pattern.expected}`);
-      const { findings, faults, more } = withStore(ports, options, (source) => {
+      const { findings, faults, more } = withStore(ports, options, around, (source) => {
         const answer = findPaths(source, { pattern, kind: options.kind ?? null, pathsMax: options.max });
         return { ...answer, findings: [...answer.findings] };
       });

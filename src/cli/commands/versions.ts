@@ -3,13 +3,15 @@ import type { Command } from "commander";
 import { differences } from "../../backup/queries/facts.ts";
 import { type VersionsAnswer, versionsOf } from "../../backup/queries/versions.ts";
 import { formatBytes } from "../../base/units.ts";
+import { type BackupSurroundings, surroundings } from "../backup-ports.ts";
 import { CommandFailure, EXIT } from "../exit.ts";
 import type { CliPorts } from "../ports.ts";
-import { pathsMeant, type StoreOption, withStore } from "../reading-store.ts";
+import { pathsMeant, withStore } from "../reading-store.ts";
+import { STORE_OPTION, type StoreOptions } from "../store-door.ts";
 import { table, timeText } from "../table.ts";
 import { backupsText, doubtWords, mtimeText, pathJson, pathLine, versionsJson } from "../tree-text.ts";
 
-interface VersionsOptions extends StoreOption {
+interface VersionsOptions extends StoreOptions {
   json?: true;
 }
 
@@ -23,15 +25,20 @@ const COLUMNS = [
   { heading: "CHANGED" },
 ] as const;
 
-export function addVersions(program: Command, ports: CliPorts, finish: (exitCode: number) => void): void {
+export function addVersions(
+  program: Command,
+  ports: CliPorts,
+  finish: (exitCode: number) => void,
+  around: BackupSurroundings = surroundings,
+): void {
   program
     .command("versions")
     .description("the versions of one path over time, and which backups hold them")
     .argument("<path>", "as it stood on the source; one without a leading slash: below the source")
-    .requiredOption("--store <dir>", "the store")
+    .requiredOption(...STORE_OPTION)
     .option("--json", "one JSON object")
     .action((given: string, options: VersionsOptions) => {
-      const { path, answer } = withStore(ports, options, (source) => {
+      const { path, answer } = withStore(ports, options, around, (source) => {
         const meant = pathsMeant(source, given, process.cwd());
         let first: { path: Uint8Array; answer: VersionsAnswer } | null = null;
         for (const path of meant) {
