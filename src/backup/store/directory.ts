@@ -270,7 +270,7 @@ export class DirectoryStore {
       const capacityBytes = this.#marker.capacityBytes;
       if (capacityBytes === null) return { freeBytes: onDisk, usedBytes, capacityBytes: usedBytes + onDisk };
       return {
-        freeBytes: Math.max(0, Math.min(onDisk, capacityBytes - usedBytes)),
+        freeBytes: Math.min(onDisk, capacityBytes - usedBytes),
         usedBytes,
         capacityBytes,
       };
