@@ -1,7 +1,7 @@
 /** @module For tests: backups made of files in memory, as a run makes them, on one thread. */
 import { pathHash16, writePieceHeader } from "../archive/chunk-writer.ts";
 import { CHUNK_PLAIN_BYTES_MAX, PIECE_HEADER_BYTES } from "../archive/layout.ts";
-import { openArchive } from "../archive/reader.ts";
+import { salvageArchive } from "../archive/salvage.ts";
 import { noise, TestArchive, testHeader } from "../archive/testing.ts";
 import type { ArchiveHeader } from "../archive/types.ts";
 import { createFrameRoom } from "../archive/workspace.ts";
@@ -118,7 +118,7 @@ export class TestBackup {
 export function indexOf(path: string): () => EntrySource {
   const room = createFrameRoom();
   return () => {
-    const opened = openArchive(path, room);
+    const opened = salvageArchive(path, room);
     if (opened.kind !== "archive") throw new Error(opened.text);
     return openIndex([opened.archive.indexPages()]).cursor();
   };

@@ -15,7 +15,8 @@ import {
   ROW_BYTES,
   TABLE_FRAME_ROWS,
 } from "../archive/layout.ts";
-import { type ArchiveReader, openArchive } from "../archive/reader.ts";
+import type { ArchiveReader } from "../archive/reader.ts";
+import { salvageArchive } from "../archive/salvage.ts";
 import { ArchiveDamaged, type OpenFault } from "../archive/types.ts";
 import { createFrameRoom, type FrameRoom } from "../archive/workspace.ts";
 import { Entry, type EntrySource, SPAN_NUMBERS } from "../entry.ts";
@@ -33,10 +34,10 @@ import {
 const PROGRESS_MS = 200;
 const COMMON = [FRAME_KIND.table, FRAME_KIND.index, FRAME_KIND.extra] as const;
 
-/** An OpenFault: the archive is none that could be looked at (its footer is damaged, say). */
+/** An OpenFault: the archive is none that could be looked at (it was never finished, say). */
 export async function verifyBackup(request: VerifyRequest): Promise<VerifyReport | OpenFault> {
   const room = createFrameRoom();
-  const opened = openArchive(request.archivePath, room);
+  const opened = salvageArchive(request.archivePath, room);
   if (opened.kind !== "archive") return opened;
   const verification = new Verification(request, opened.archive, room);
   try {
@@ -83,18 +84,22 @@ class Verification {
   #planned(archive: ArchiveReader): PlannedArchive {
     const { chunks, table } = archive.footer;
     const bytes = new Uint8Array(chunks * ROW_BYTES);
-    const complain = (text: string) => this.#damage.push(`backup ${archive.pack}, ${text}`);
+    const complain = (text: string) => {
+      const damage = `backup ${archive.pack}, ${text}`;
+      if (!this.#damage.includes(damage)) this.#damage.push(damage);
+    };
+    archive.repairs.forEach(complain);
     for (let from = 0; from < chunks; from += TABLE_FRAME_ROWS) {
-      const rows = Math.min(TABLE_FRAME_ROWS, chunks - from);
-      const frames = archive.frames(FRAME_KIND.table);
-      if ("kind" in frames) {
-        complain(frames.text);
-        break;
+      const page = archive.tablePage(from / TABLE_FRAME_ROWS);
+      if (page instanceof Uint8Array) bytes.set(page, from * ROW_BYTES);
+      else {
+        complain(page.text);
+        const rows = Math.min(TABLE_FRAME_ROWS, chunks - from);
+        bytes.set(
+          archive.foundChunks().bytes.subarray(from * ROW_BYTES, (from + rows) * ROW_BYTES),
+          from * ROW_BYTES,
+        );
       }
-      const page = archive.frame(FRAME_KIND.table, from / TABLE_FRAME_ROWS);
-      if (!(page instanceof Uint8Array)) complain(page.text);
-      else if (page.length !== rows * ROW_BYTES) complain("the chunk table is not as long as it should be");
-      else bytes.set(page, from * ROW_BYTES);
     }
     const rows = new ChunkTable(bytes);
     const from = archive.headerBlock.length;
@@ -113,7 +118,7 @@ class Verification {
       this.#damage.push(`backup ${pack} is not there, but its data is needed`);
       return null;
     }
-    const opened = openArchive(path, this.#room);
+    const opened = salvageArchive(path, this.#room);
     if (opened.kind !== "archive") {
       this.#damage.push(`backup ${pack}, which is needed: ${opened.text}`);
       return null;
@@ -177,7 +182,12 @@ class Verification {
           );
       }
     }
-    if (whole && Buffer.compare(root.digest(), this.#archive.footer.root) !== 0)
+    // A footer that was mended knows no root.
+    if (
+      whole &&
+      this.#archive.repairs.length === 0 &&
+      Buffer.compare(root.digest(), this.#archive.footer.root) !== 0
+    )
       this.#complain("the root hash is not the one in the footer");
   }
 
