@@ -36,6 +36,8 @@ export interface RestoreTask {
 
 /** Named of each kind; damaged files always are. JSON names more. */
 const ISSUES_TOLD_MAX = 20;
+/** Who is not root gets one a file. */
+const ATTRIBUTES_TOLD_MAX = 5;
 const ISSUES_JSON_MAX = 10_000;
 const CLEAR_LINE = "\r\u001b[K";
 
@@ -120,15 +122,19 @@ function tellIssues({ issues, issueCounts }: RestoreReport, tell: (text: string)
   const told = new Map<string, number>();
   for (const { kind, path, text } of issues) {
     const count = (told.get(kind) ?? 0) + 1;
-    if (count > ISSUES_TOLD_MAX && kind !== "damaged") continue;
+    if (count > (kind === "attribute" ? ATTRIBUTES_TOLD_MAX : ISSUES_TOLD_MAX) && kind !== "damaged")
+      continue;
     told.set(kind, count);
     tell(`understudy: ${pathLine(path)}: ${kind}: ${text}\n`);
   }
   for (const kind of ISSUE_KINDS) {
     const more = issueCounts[kind] - (told.get(kind) ?? 0);
-    if (more > 0) tell(`understudy: and ${formatCount(more)} more: ${kind}\n`);
+    if (more > 0)
+      tell(`understudy: and ${formatCount(more)} more: ${kind}${kind === "attribute" ? NOT_ROOT : ""}\n`);
   }
 }
+
+const NOT_ROOT = process.geteuid?.() === 0 ? "" : " (only root can give files to others)";
 
 function targetText({ directory }: RestoreTask): string {
   return directory === null ? "in place" : `to ${directory}`;
@@ -254,7 +260,7 @@ function dryText(task: RestoreTask, counts: Readonly<Record<PreviewAction, numbe
 
 function comparer(source: RestoreSource) {
   const chunks = new PackChunks(source.packs);
-  const content = new ContentWriter(chunks, () => {});
+  const content = new ContentWriter(chunks, () => true);
   return {
     same: (fd: number, entry: Entry) => entry.kind === KIND.file && content.compare(fd, entry) === 0,
     close: () => chunks.close(),

@@ -9,6 +9,9 @@ import { Maker } from "./maker.ts";
 import type { OverwritePolicy } from "./policy.ts";
 import { type Mount, Target } from "./target.ts";
 
+/** Apart, so that threads do not write to the same cache line. */
+export const PROGRESS_BYTES = 128;
+
 /** What a thread must know before its first batch. Maps are lists of pairs. */
 export interface MakerSetup {
   readonly mounts: readonly Mount[];
@@ -19,8 +22,10 @@ export interface MakerSetup {
   readonly paranoid: boolean;
   /** Issues of a kind that are named, of each thread. */
   readonly issuesKeptMax: number;
-  /** Two Float64 a thread: files and bytes so far, for the progress line. */
+  /** PROGRESS_BYTES a thread; first two Float64: files and bytes so far, for the progress line. */
   readonly progress: SharedArrayBuffer;
+  /** One word, shared: not 0 once all are to stop. */
+  readonly stop: Int32Array;
   readonly thread: number;
 }
 
@@ -58,10 +63,12 @@ export class BatchMaker {
   readonly #decoder = new RecordDecoder();
   readonly #progress: Float64Array;
   readonly #thread: number;
+  readonly #stop: Int32Array;
 
   constructor(setup: MakerSetup) {
     this.#thread = setup.thread;
-    const progress = new Float64Array(setup.progress, setup.thread * 16, 2);
+    this.#stop = setup.stop;
+    const progress = new Float64Array(setup.progress, setup.thread * PROGRESS_BYTES, 2);
     this.#progress = progress;
     this.#issues = new IssueList(setup.issuesKeptMax);
     this.#chunks = new PackChunks(new Map(setup.packs));
@@ -70,6 +77,7 @@ export class BatchMaker {
     const identities = { users: new Map(setup.users), groups: new Map(setup.groups) };
     const content = new ContentWriter(this.#chunks, (bytes) => {
       progress[1] = (progress[1] as number) + bytes;
+      return Atomics.load(setup.stop, 0) === 0;
     });
     this.#maker = new Maker({
       target: this.#target,
@@ -92,7 +100,7 @@ export class BatchMaker {
     this.#decoder.open(batch.records);
     // Another thread may have put a directory in the place of something since the last batch.
     this.#target.forget();
-    for (let number = 0; this.#maker.fatal === 0 && this.#decoder.next(entry); number++) {
+    for (let number = 0; this.#goesOn && this.#decoder.next(entry); number++) {
       const before = progress[1] as number;
       switch (this.#maker.make(entry)) {
         case "made":
@@ -125,6 +133,10 @@ export class BatchMaker {
       issueCounts: { ...this.#issues.counts },
       fatal: this.#maker.fatal,
     };
+  }
+
+  get #goesOn(): boolean {
+    return this.#maker.fatal === 0 && Atomics.load(this.#stop, 0) === 0;
   }
 
   close(): void {

@@ -10,18 +10,20 @@ const ZEROS = new Uint8Array(new ArrayBuffer(PIECE_BYTES));
 
 /** 0: done. Negative: -errno of the target's file system. DAMAGED: `text` says what. */
 export const DAMAGED = 1;
+/** Told to stop in the middle. */
+export const STOPPED = 2;
 
 export class ContentWriter {
   readonly #chunks: PackChunks;
   readonly #bytes: Uint8Array<ArrayBuffer>;
   readonly #base: number;
   readonly #digest = new Uint8Array(new ArrayBuffer(SHA256_BYTES));
-  readonly #progress: (bytes: number) => void;
+  readonly #progress: (bytes: number) => boolean;
   #hasher = new Bun.SHA256();
   text = "";
 
-  /** `progress` hears of bytes written of files that have more than one piece. */
-  constructor(chunks: PackChunks, progress: (bytes: number) => void) {
+  /** `progress` hears of bytes written of files that have more than one piece; false: stop. */
+  constructor(chunks: PackChunks, progress: (bytes: number) => boolean) {
     this.#chunks = chunks;
     this.#bytes = chunks.workspace.bytes;
     this.#base = chunks.workspace.base;
@@ -61,7 +63,7 @@ export class ContentWriter {
         this.#hasher.update(this.#bytes.subarray(at, at + bytes));
       }
       offset += bytes;
-      this.#progress(bytes);
+      if (!this.#progress(bytes)) return STOPPED;
     }
     if (endsInHole) {
       const result = checked(libc.ftruncate(fd, offset));

@@ -96,7 +96,7 @@ export class Maker {
       closeFd(fd);
       unlinkat(directory, written);
       if (outcome < 0) return this.#failed(entry, errorText(outcome), outcome);
-      issue("damaged", entry, content.text);
+      if (outcome === DAMAGED) issue("damaged", entry, content.text);
       return "not";
     }
     target.learnOwners(fd);

@@ -15,9 +15,15 @@ interface Thread {
 }
 
 export class Pool {
+  readonly #setup: Omit<MakerSetup, "thread">;
+  readonly #count: number;
+  readonly #spawn: SpawnWorker | null;
   readonly #threads: Thread[] = [];
-  readonly #own: BatchMaker | null = null;
   readonly #answered: (answer: BatchAnswer) => void;
+  /** The calling thread's own. */
+  #own: BatchMaker | null = null;
+  /** The first batch of all, if it is small: it may stay the only one. */
+  #held: Batch | null = null;
   #waiting: (() => void) | null = null;
   #failure: Error | null = null;
   #closed = 0;
@@ -29,12 +35,31 @@ export class Pool {
     spawn: SpawnWorker | null,
     answered: (answer: BatchAnswer) => void,
   ) {
+    this.#setup = setup;
+    this.#count = count;
+    this.#spawn = count === 0 ? null : spawn;
     this.#answered = answered;
-    if (spawn === null || count === 0) {
-      this.#own = new BatchMaker({ ...setup, thread: 0 });
-      return;
+  }
+
+  /** Resolves once a thread has it, or will have it; the answer comes later. `isSmall`: done sooner than a Worker starts. */
+  async give(batch: Batch, isSmall: boolean): Promise<void> {
+    const spawn = this.#spawn;
+    if (spawn === null) return this.#make(batch);
+    if (this.#threads.length === 0) {
+      if (isSmall && this.#held === null) {
+        this.#held = batch;
+        return;
+      }
+      this.#start(spawn);
+      const held = this.#held;
+      this.#held = null;
+      if (held !== null) await this.#hand(held);
     }
-    for (let thread = 0; thread < count; thread++) {
+    await this.#hand(batch);
+  }
+
+  #start(spawn: SpawnWorker): void {
+    for (let thread = 0; thread < this.#count; thread++) {
       const worker = spawn(`restore ${thread + 1}`);
       const state: Thread = { worker, inFlight: 0 };
       worker.onmessage = (event: MessageEvent) => this.#hear(state, event.data as RestoreNotice);
@@ -42,15 +67,13 @@ export class Pool {
         this.#failure = new Error(`a Worker of the restore failed: ${event.message}`);
         this.#wake();
       });
-      const start: RestoreStart = { role: "restore", ...setup, thread };
+      const start: RestoreStart = { role: "restore", ...this.#setup, thread };
       worker.postMessage(start);
       this.#threads.push(state);
     }
   }
 
-  /** Resolves once a thread has it; the answer comes later. */
-  async give(batch: Batch): Promise<void> {
-    if (this.#own !== null) return this.#answered(this.#own.make(batch));
+  async #hand(batch: Batch): Promise<void> {
     for (;;) {
       if (this.#failure !== null) throw this.#failure;
       const idlest = this.#threads.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
@@ -62,8 +85,15 @@ export class Pool {
     }
   }
 
+  #make(batch: Batch): void {
+    this.#own ??= new BatchMaker({ ...this.#setup, thread: 0 });
+    this.#answered(this.#own.make(batch));
+  }
+
   /** Resolves when all answers are there. */
   async drain(): Promise<void> {
+    if (this.#held !== null) this.#make(this.#held);
+    this.#held = null;
     while (this.#threads.some((thread) => thread.inFlight > 0)) {
       if (this.#failure !== null) throw this.#failure;
       await this.#change();

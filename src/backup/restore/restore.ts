@@ -11,7 +11,7 @@ import { syncFileSystem } from "../../base/files.ts";
 import { Entry, KIND } from "../entry.ts";
 import { RecordEncoder } from "../index/record.ts";
 import { Attributes, type Identities } from "./attributes.ts";
-import type { Batch, BatchAnswer } from "./batch.ts";
+import { type Batch, type BatchAnswer, PROGRESS_BYTES } from "./batch.ts";
 import type { PackPaths } from "./chunks.ts";
 import { Directories } from "./directories.ts";
 import { removeExtra, type Spared } from "./extra.ts";
@@ -85,7 +85,6 @@ const BATCH_BYTES = 4 * 1024 * 1024;
 /** A file of this size is a batch of its own, so that nothing waits behind it. */
 const LARGE_BYTES = 8 * 1024 * 1024;
 const PROGRESS_MS = 200;
-const PROGRESS_BYTES_A_THREAD = 128;
 
 export function restore(request: RestoreRequest, ports: RestorePorts): Promise<RestoreReport> {
   return new Restore(request, ports).run();
@@ -104,6 +103,7 @@ class Restore {
   readonly #links = new Links();
   readonly #pool: Pool;
   readonly #progress: Float64Array;
+  readonly #stop = new Int32Array(new SharedArrayBuffer(4));
   readonly #encoder = new RecordEncoder(256 * 1024);
   /** Of the open batch and of those under way: which entries are the first of a group. */
   #leaders = new Map<number, LinkGroup>();
@@ -137,7 +137,7 @@ class Restore {
       policy,
       issue,
     });
-    const progress = new SharedArrayBuffer(PROGRESS_BYTES_A_THREAD * Math.max(1, request.workers));
+    const progress = new SharedArrayBuffer(PROGRESS_BYTES * Math.max(1, request.workers));
     this.#progress = new Float64Array(progress);
     const setup = {
       mounts: request.mounts,
@@ -148,15 +148,14 @@ class Restore {
       paranoid: request.paranoid,
       issuesKeptMax: request.issuesKeptMax,
       progress,
+      stop: this.#stop,
     };
     this.#pool = new Pool(setup, request.workers, ports.spawn, (answer) => this.#hear(answer));
   }
 
   async run(): Promise<RestoreReport> {
-    const timer =
-      this.#ports.spawn === null || this.#ports.onProgress === undefined
-        ? null
-        : setInterval(() => this.#tell(), PROGRESS_MS);
+    // Also while a Worker is at a large file: it looks whether it is to stop.
+    const timer = this.#ports.spawn === null ? null : setInterval(() => this.#tick(), PROGRESS_MS);
     try {
       await this.#walk();
       await this.#pool.drain();
@@ -176,7 +175,9 @@ class Restore {
   }
 
   get #stopping(): boolean {
-    return this.#fatal !== 0 || this.#ports.stopping?.() === true;
+    const stopping = this.#fatal !== 0 || this.#ports.stopping?.() === true;
+    if (stopping) Atomics.store(this.#stop, 0, 1);
+    return stopping;
   }
 
   async #walk(): Promise<void> {
@@ -232,9 +233,10 @@ class Restore {
       this.#leadersOf.set(batch.id, this.#leaders);
       this.#leaders = new Map();
     }
+    const bytes = this.#batchBytes;
     this.#encoder.reset();
     this.#batchBytes = 0;
-    await this.#pool.give(batch);
+    await this.#pool.give(batch, bytes < LARGE_BYTES);
     if (this.#ports.spawn === null) this.#tellNowAndThen();
   }
 
@@ -301,6 +303,10 @@ class Restore {
     }
   }
 
+  #tick(): void {
+    if (!this.#stopping) this.#tell();
+  }
+
   #tellNowAndThen(): void {
     const nowMs = this.#ports.clock.nowMs();
     if (nowMs - this.#toldMs < PROGRESS_MS) return;
@@ -313,7 +319,7 @@ class Restore {
     if (onProgress === undefined) return;
     let files = this.#links.made + this.#links.same;
     let bytes = 0;
-    for (let at = 0; at < this.#progress.length; at += PROGRESS_BYTES_A_THREAD / 8) {
+    for (let at = 0; at < this.#progress.length; at += PROGRESS_BYTES / 8) {
       files += this.#progress[at] as number;
       bytes += this.#progress[at + 1] as number;
     }

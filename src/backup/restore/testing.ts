@@ -29,7 +29,7 @@ import { Opener } from "../scan/open.ts";
 import { XattrReader } from "../scan/xattrs.ts";
 import { SAME_IDENTITIES } from "./attributes.ts";
 import { openMounts, type Root } from "./mounts.ts";
-import { type RestoreReport, type RestoreRequest, restore } from "./restore.ts";
+import { type RestorePorts, type RestoreReport, type RestoreRequest, restore } from "./restore.ts";
 import { selectPaths } from "./select.ts";
 import { isMalformed } from "../../base/brands.ts";
 
@@ -71,11 +71,12 @@ export interface RestoreOptions
   readonly paths?: readonly string[];
 }
 
-/** Restores in the calling thread. `directory` null: in place. */
+/** Restores in the calling thread, unless `ports` has Workers. `directory` null: in place. */
 export async function restoreTo(
   backup: TestBackup,
   directory: string | null,
   options: RestoreOptions = {},
+  ports: Partial<RestorePorts> = {},
 ): Promise<RestoreReport> {
   const { paths: texts, ...rest } = options;
   const selected =
@@ -106,7 +107,7 @@ export async function restoreTo(
         issuesKeptMax: 100,
         ...rest,
       },
-      { clock: systemClock, spawn: null },
+      { clock: systemClock, spawn: null, ...ports },
     );
   } finally {
     mounted.close();
@@ -289,3 +290,8 @@ class Packer {
 }
 
 export const archiveIn = (directory: string, number = 1): string => join(directory, `${number}.backup`);
+
+export const spawnFrom =
+  (file: URL) =>
+  (name: string): Worker =>
+    new Worker(file.href, { name });
