@@ -1,5 +1,6 @@
 /** @module `understudy diff A B`: what came, went and changed from one backup to another. */
 import type { Command } from "commander";
+import { Entry } from "../../backup/entry.ts";
 import type { Index } from "../../backup/index/lookup.ts";
 import {
   addTo,
@@ -10,7 +11,7 @@ import {
   noTotals,
 } from "../../backup/queries/diff.ts";
 import { guarded, type QueryBackup, type QuerySource } from "../../backup/queries/source.ts";
-import { chooseBackup } from "../../backup/restore/as-of.ts";
+import { chooseBackup, parseAsOf } from "../../backup/restore/as-of.ts";
 import { isFault } from "../../backup/store/contract.ts";
 import { formatBytes } from "../../base/units.ts";
 import { type BackupSurroundings, surroundings } from "../backup-ports.ts";
@@ -38,7 +39,7 @@ export function addDiff(
   program
     .command("diff")
     .description("what differs between two backups: + added, - removed, M changed, t attributes only")
-    .argument("<a>", "a backup's number, or latest")
+    .argument("<a>", "a backup's number, latest, or a time, as '2026-11-20 13:15'")
     .argument("<b>", "another one")
     .argument("[path]", "only this path and what is below it")
     .requiredOption(...STORE_OPTION)
@@ -63,7 +64,8 @@ export function addDiff(
 
 function chosen(source: QuerySource, which: string): QueryBackup {
   const dated = source.backups.map((backup) => ({ ...backup, startedMs: backup.atMs }));
-  const choice = chooseBackup(dated, which, null);
+  const asOfMs = parseAsOf(which);
+  const choice = chooseBackup(dated, asOfMs === null ? which : "latest", asOfMs);
   if (choice.kind === "none") throw new CommandFailure(EXIT.failed, choice.text);
   return choice.backup;
 }
@@ -77,7 +79,8 @@ function indexOf(source: QuerySource, { number }: QueryBackup): Index {
 /** The first meaning of the path that either backup has. */
 function topOf(source: QuerySource, given: string, indexes: readonly Index[]): Uint8Array {
   const meant = pathsMeant(source, given, process.cwd());
-  const found = meant.find((path) => indexes.some((index) => index.find(path) !== null));
+  // Above the sources there are paths that no entry has.
+  const found = meant.find((path) => indexes.some((index) => index.under(path).next(new Entry())));
   if (found === undefined) throw new CommandFailure(EXIT.failed, `${given}: neither backup has it`);
   return found;
 }

@@ -110,9 +110,13 @@ describe("diff", () => {
       "+ /home/New.txt\nM /home/report  (content, 3 B to 5 B)\n" +
         "from backup 1 to 3: 1 added (3 B), 0 removed (0 B), 1 changed (5 B), 0 with other attributes only\n",
     );
-    expect((await run("diff", "1", "latest", "/etc")).code).toBe(1);
+    expect((await run("diff", "1", "latest", "/nothing")).code).toBe(1);
+    expect((await run("diff", "1", "latest", "/etc")).out).toStartWith("from backup 1 to 4: 0 added");
     expect((await run("diff", "1", "latest", "/home/report")).out).toStartWith(
       "- /home/report\nfrom backup 1 to 4",
+    );
+    expect((await run("diff", "2026-11-20 02:30Z", "2026-11-20T03:00Z")).out).toContain(
+      "from backup 3 to 4:",
     );
     expect((await run("diff", "1", "9")).code).toBe(1);
   });
