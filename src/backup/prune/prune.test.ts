@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { present } from "../../base/assert.ts";
@@ -12,8 +12,11 @@ import { carryOut, type PrunePlan, planPrune } from "./prune.ts";
 
 const folders: string[] = [];
 
-function newStore(hook?: StepHook, base = tmpdir()): PrunableStore {
-  const folder = mkdtempSync(join(base, "understudy-prune-"));
+/** In memory: thousands of syncs are not what is tested. */
+const BASE = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+
+function newStore(hook?: StepHook): PrunableStore {
+  const folder = mkdtempSync(join(BASE, "understudy-prune-"));
   folders.push(folder);
   const directory = join(folder, "store");
   good(initStore({ directory, computer: TEST_COMPUTER, capacityBytes: null, nowMs: 0 }));
@@ -234,6 +237,27 @@ test("TREE-10: the plan decides, with steps and reasons, and says before what co
   store.close();
 });
 
+test("TREE-11: only right before a full does the last one go, with all that depends on it", () => {
+  const store = newStore();
+  store.setCapacity(600_000);
+  makeBackup(store, { level: "monthly", parent: null, files: files(1, 2), delta: false, atMs: 0 });
+  makeBackup(store, { level: "micro", parent: 1, files: files(1, 3), delta: true, atMs: 1 });
+  makeBackup(store, { level: "micro", parent: 2, files: files(4, 3), delta: true, atMs: 2 });
+  const { freeBytes } = good(store.room());
+  const request = { nowMs: 10, keepWeeklies: null, neededBytes: () => freeBytes + 90_000 };
+  expect(good(planPrune(store, { ...request, beforeFull: false }))).toMatchObject({
+    enough: false,
+    pares: [],
+  });
+  const plan = good(planPrune(store, { ...request, beforeFull: true }));
+  expect(plan.pares).toMatchObject([{ number: 1, step: "118", dependants: [3, 2], tellOperator: true }]);
+  const before = diskBytes(store.directory);
+  expect(good(carryOut(store, plan)).freedBytes).toBe(before);
+  expect([store.tree(), store.packs(), diskBytes(store.directory)]).toEqual([[], [], 0]);
+  expect(good(store.beginRun()).number).toBe(4);
+  store.close();
+});
+
 test("nothing is deleted while somebody restores", () => {
   const store = newStore();
   makeBackup(store, { level: "monthly", parent: null, files: files(1), delta: false });
@@ -249,7 +273,7 @@ test("nothing is deleted while somebody restores", () => {
 });
 
 test("TREE-11: any tree, any order: every backup that is left is whole", () => {
-  for (let seed = 1; seed <= 6; seed++) {
+  for (let seed = 1; seed <= 4; seed++) {
     let state = seed;
     const random = (below: number) => {
       state = (state * 1103515245 + 12345) % 2147483648;

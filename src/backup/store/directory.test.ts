@@ -53,6 +53,7 @@ describe("TREE-03: a store begins", () => {
     expect(readdirSync(directory).sort()).toEqual([
       "README.txt",
       "backups",
+      "lock",
       "packs",
       "partial",
       "reserve",

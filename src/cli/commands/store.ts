@@ -43,7 +43,7 @@ export function addStore(
         }),
       );
       // In order, with its catalog, before anybody depends on it.
-      openToWrite(console, { store: made.directory }, around).close();
+      if (!made.before) openToWrite(console, { store: made.directory }, around).close();
       const what = made.before ? "is a store already" : "is a store now";
       const text = json === true ? JSON.stringify(made) : `${made.directory} ${what}: ${made.id}`;
       console.out(`${text}\n`);
