@@ -8,14 +8,13 @@ import {
   ITEM,
   ITEM_FLAG,
   ITEM_WORDS,
+  orderItems,
   type PlanArchive,
   SPAN,
   SPAN_NUMBERS,
   STRING,
   STRING_NUMBERS,
-  sharedFloats,
   sharedWords,
-  sortItems,
   UNIT,
   UNIT_NUMBERS,
   type VerifyPlan,
@@ -62,12 +61,12 @@ export class PlanBuilder {
   readonly #archiveOf: ((pack: number) => PlannedArchive | null) | null;
   #gids = 0;
   #used = new Uint8Array(0);
-  readonly #items = new Growing(new Uint32Array(ITEM_WORDS * 1024));
-  readonly #itemGids = new Growing(new Float64Array(1024));
-  readonly #strings = new Growing(new Float64Array(STRING_NUMBERS * 64));
-  readonly #stringShas = new Growing(new Uint32Array(8 * 64));
+  readonly #items = new Growing(Uint32Array, ITEM_WORDS * 64);
+  readonly #itemGids = new Growing(Float64Array, 64);
+  readonly #strings = new Growing(Float64Array, STRING_NUMBERS * 64);
+  readonly #stringShas = new Growing(Uint32Array, 8 * 64);
   readonly #stringsOverUnits: number[] = [];
-  readonly #spans = new Growing(new Float64Array(SPAN_NUMBERS * 256));
+  readonly #spans = new Growing(Float64Array, SPAN_NUMBERS * 64);
   readonly #hash = new Uint8Array(32);
   readonly #hashWords = new Uint32Array(this.#hash.buffer);
 
@@ -325,12 +324,10 @@ export class PlanBuilder {
     const unitOfItem = new Int32Array(this.#itemGids.length);
     for (let item = 0; item < unitOfItem.length; item++)
       unitOfItem[item] = unitOfGid[this.#itemGids.array[item] as number] as number;
-    const spans = sharedFloats(this.#spans.array, this.#spans.length);
+    const spans = this.#spans.array.subarray(0, this.#spans.length);
     for (let at = SPAN.unit; at < spans.length; at += SPAN_NUMBERS)
       if ((spans[at] as number) >= 0) spans[at] = unitOfGid[spans[at] as number] as number;
-    const strings = sharedFloats(this.#strings.array, this.#strings.length);
-    const shas = sharedWords(this.#stringShas.length);
-    shas.set(this.#stringShas.array.subarray(0, this.#stringShas.length));
+    const strings = this.#strings.array;
     const order = sharedWords(this.#stringsOverUnits.length);
     const bytesOf = (string: number) => strings[string * STRING_NUMBERS + STRING.bytes] as number;
     order.set(this.#stringsOverUnits.sort((a, b) => bytesOf(b) - bytesOf(a)));
@@ -349,9 +346,10 @@ export class PlanBuilder {
       archives: this.#archives.map(({ pack, path, salt }) => ({ pack, path, salt })),
       units,
       unitHashes,
-      ...sortItems(this.#items, unitOfItem, count),
+      items: this.#items.array,
+      ...orderItems(unitOfItem, count),
       strings,
-      stringHashes: new Uint8Array(shas.buffer),
+      stringHashes: new Uint8Array(this.#stringShas.array.buffer),
       spans,
       stringOrder: order,
       owners,

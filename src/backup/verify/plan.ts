@@ -43,8 +43,9 @@ export interface VerifyPlan {
   readonly archives: readonly PlanArchive[];
   readonly units: Float64Array;
   readonly unitHashes: BigUint64Array;
-  /** Items of unit u: [itemsFrom[u], itemsFrom[u + 1]). */
+  /** Items of unit u: those that itemOrder has in [itemsFrom[u], itemsFrom[u + 1]). */
   readonly itemsFrom: Uint32Array;
+  readonly itemOrder: Uint32Array;
   readonly items: Uint32Array;
   readonly strings: Float64Array;
   readonly stringHashes: Uint8Array;
@@ -66,23 +67,26 @@ export interface VerifyPlan {
 
 export const COUNTER = { batch: 0, string: 1, stop: 2, plainKib: 3 } as const;
 
-/** Typed arrays that grow, then are handed over in shared memory. */
+/** Numbers in shared memory that grow. */
 export class Growing<T extends Uint32Array | Float64Array> {
   array: T;
   length = 0;
+  readonly #type: new (
+    buffer: SharedArrayBuffer,
+  ) => T;
 
-  constructor(array: T) {
-    this.array = array;
+  constructor(type: new (buffer: SharedArrayBuffer) => T, capacity: number) {
+    this.#type = type;
+    this.array = new type(new SharedArrayBuffer(capacity * 8));
   }
 
-  /** Index of `count` new numbers. */
+  /** Index of `count` new numbers, which are zero. */
   more(count: number): number {
     const at = this.length;
     this.length += count;
     if (this.length > this.array.length) {
-      const larger = new (this.array.constructor as new (n: number) => T)(
-        Math.max(this.length, this.array.length * 2),
-      );
+      const bytes = Math.max(this.length * 8, this.array.byteLength * 2);
+      const larger = new this.#type(new SharedArrayBuffer(bytes));
       larger.set(this.array);
       this.array = larger;
     }
@@ -90,40 +94,29 @@ export class Growing<T extends Uint32Array | Float64Array> {
   }
 }
 
-export function sharedFloats(numbers: ArrayLike<number>, count = numbers.length): Float64Array {
-  const shared = new Float64Array(new SharedArrayBuffer(count * 8));
-  for (let at = 0; at < count; at++) shared[at] = numbers[at] as number;
-  return shared;
-}
-
 export function sharedWords(count: number): Uint32Array {
   return new Uint32Array(new SharedArrayBuffer(count * 4));
 }
 
 /** Items in the order of their units, and where each unit's begin. */
-export function sortItems(
-  items: Growing<Uint32Array>,
+export function orderItems(
   unitOfItem: Int32Array,
   units: number,
-): { items: Uint32Array; itemsFrom: Uint32Array } {
-  const count = items.length / ITEM_WORDS;
+): { itemOrder: Uint32Array; itemsFrom: Uint32Array } {
   const itemsFrom = sharedWords(units + 1);
-  for (let item = 0; item < count; item++) {
-    const unit = unitOfItem[item] as number;
+  for (const unit of unitOfItem) {
     assert(unit >= 0 && unit < units, "an item has a unit");
     itemsFrom[unit + 1] = (itemsFrom[unit + 1] as number) + 1;
   }
   for (let unit = 0; unit < units; unit++)
     itemsFrom[unit + 1] = (itemsFrom[unit + 1] as number) + (itemsFrom[unit] as number);
-  const sorted = sharedWords(items.length);
+  const itemOrder = sharedWords(unitOfItem.length);
   const next = itemsFrom.slice();
-  for (let item = 0; item < count; item++) {
+  for (let item = 0; item < unitOfItem.length; item++) {
     const unit = unitOfItem[item] as number;
-    const to = next[unit] as number;
-    next[unit] = to + 1;
-    const from = item * ITEM_WORDS;
-    for (let word = 0; word < ITEM_WORDS; word++)
-      sorted[to * ITEM_WORDS + word] = items.array[from + word] as number;
+    const place = next[unit] as number;
+    itemOrder[place] = item;
+    next[unit] = place + 1;
   }
-  return { items: sorted, itemsFrom };
+  return { itemOrder, itemsFrom };
 }

@@ -190,16 +190,16 @@ class Share {
 
   /** The unit's plain bytes are there and are whole. */
   #content(unit: number): void {
-    const { itemsFrom, counters } = this.#plan;
+    const { items, itemOrder, itemsFrom, counters } = this.#plan;
     const plainBytes = this.#unit(unit, UNIT.plainBytes);
     this.#chunks++;
     this.#plainBytes += plainBytes;
     Atomics.add(counters, COUNTER.plainKib, Math.ceil(plainBytes / 1024));
     const end = itemsFrom[unit + 1] as number;
-    for (let item = itemsFrom[unit] as number; item < end; item++) {
-      const text = this.#item(item * ITEM_WORDS, plainBytes);
-      if (text !== null)
-        this.#damagedFile(this.#plan.items[item * ITEM_WORDS + ITEM.ordinal] as number, text);
+    for (let place = itemsFrom[unit] as number; place < end; place++) {
+      const item = (itemOrder[place] as number) * ITEM_WORDS;
+      const text = this.#item(item, plainBytes);
+      if (text !== null) this.#damagedFile(items[item + ITEM.ordinal] as number, text);
     }
     this.#filesChecked += end - (itemsFrom[unit] as number);
   }
