@@ -112,7 +112,7 @@ export interface ReadableStore {
   readonly directory: string;
   readonly identity: StoreIdentity;
   readonly writable: boolean;
-  /** What its operator should hear, once: damaged archives that the tree leaves out, another disk than last time. */
+  /** What its operator should hear, once: damaged archives that the tree leaves out, whose store it is. */
   readonly notes: readonly string[];
   /** Ascending by number; all of them complete. The same list until something changes. */
   tree(): readonly BackupNode[];
@@ -186,6 +186,7 @@ export interface OpenRequest {
 export interface InitRequest {
   readonly directory: string;
   readonly computer: Computer;
+  /** null: as it is, which at first is all of its file system; 0: all of it again. */
   readonly capacityBytes: number | null;
   readonly nowMs: number;
 }

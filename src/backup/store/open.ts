@@ -75,7 +75,7 @@ function makeStore(directory: string, request: InitRequest): StoreMade {
     id: formerId(directory) ?? crypto.randomUUID(),
     createdMs: request.nowMs,
     computers: [request.computer],
-    capacityBytes: request.capacityBytes,
+    capacityBytes: request.capacityBytes || null,
     lastNumber: 0,
   };
   writePages(directory, tools);
@@ -101,7 +101,7 @@ function initAgain(directory: string, { id }: Marker, request: InitRequest): Sto
   if (request.capacityBytes === null) return { kind: "made", directory, id, before: true };
   const store = openStore({ directory, computer: request.computer, write: true });
   if (isFault(store)) return store;
-  const fault = store.setCapacity(request.capacityBytes);
+  const fault = store.setCapacity(request.capacityBytes || null);
   store.close();
   return fault ?? { kind: "made", directory, id, before: true };
 }

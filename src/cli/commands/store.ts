@@ -31,7 +31,11 @@ export function addStore(
     .command("init")
     .description("make a store in an empty directory; of a store that is there, change what is said")
     .argument("<dir>", "the directory")
-    .option("--capacity <bytes>", "what it may take up (default: all of its file system)", bytesArgument)
+    .option(
+      "--capacity <bytes>",
+      "what it may take up (default, and 0: all of its file system)",
+      bytesArgument,
+    )
     .option("--json", "one JSON object")
     .action((directory: string, { capacity, json }: InitOptions) => {
       const made = done(
