@@ -1,8 +1,9 @@
-/** @module An entry's attributes onto what was made for it: owner, extended attributes and ACLs, mode, time, flags; in
+/** @module An entry's attributes onto what was made for it: owner, extended attributes and ACLs, mode and time, flags; in
  *  this order, since each undoes some of the next.
  *  (1) A file whose owner could not be set gets no setuid and no setgid bit: it would lend another's rights.
- *  (2) The time is set last: what bears the backup's time has all of its attributes, and a restore that goes on after an
- *      interruption can rely on it. Only immutable and append-only, which forbid everything else, come after it.
+ *  (2) Of what was there, the time is set last: what bears the backup's time has all of its attributes. Of a new file the
+ *      mode is: until then it is known as unfinished (policy.ts), and a restore that goes on after an interruption makes
+ *      it anew. Only immutable and append-only, which forbid everything else, come after.
  *  (3) Nothing here follows a symbolic link. */
 import { errorText } from "../../base/ffi.ts";
 import {
@@ -68,8 +69,8 @@ export class Attributes {
     const owned = this.#setOwner(fd, entry, uid, gid);
     if (inheritedAcl) this.#removeAcls(fd);
     if (entry.xattrs !== null) this.#setXattrs(fd, entry);
-    this.#setMode(fd, entry, owned);
     this.#setTime(fd, entry);
+    this.#setMode(fd, entry, owned);
   }
 
   /** Of a file or directory that was there, or that may have inherited something; `found` is what it is now. */

@@ -82,6 +82,9 @@ export class Maker {
     if (directory < 0) return this.#failed(entry, pathText(directory), directory);
     const name = this.#name.of(entry.path, target.nameFrom, entry.pathBytes);
     if (entry.kind !== KIND.file) return this.#makeOther(entry, directory, name);
+    // An ACL among them changes the mode by which an unfinished file is known: these get their name when they are whole.
+    if (entry.xattrs !== null && this.#statx.at(directory, name) === -ENOENT)
+      return this.#replace(entry, directory, name, this.#ports.attributes);
     const fd = openat2(directory, name, NEW_FILE, 0, UNFINISHED_MODE);
     if (fd >= 0) return this.#fill(fd, entry, directory, name, 0);
     if (fd === -EEXIST) return this.#overExisting(entry, directory, name);
