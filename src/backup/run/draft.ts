@@ -13,6 +13,8 @@ export const VERDICT = {
   second: 2,
   /** Another name of a file that a job reads. */
   linked: 3,
+  /** A job of the third pass says: the name that was to be read was gone, or another file's. */
+  third: 4,
 } as const;
 export type Verdict = (typeof VERDICT)[keyof typeof VERDICT];
 
@@ -33,6 +35,11 @@ export class Draft {
       this.#verdicts = larger;
     }
     this.#verdicts[this.judged++] = verdict;
+  }
+
+  judgeAgain(ordinal: number, verdict: Verdict): void {
+    assert(ordinal < this.judged, "an entry without a verdict");
+    this.#verdicts[ordinal] = verdict;
   }
 
   verdictOf(ordinal: number): Verdict {

@@ -6,19 +6,24 @@ import { RecordEncoder } from "../index/record.ts";
 
 /** Bits of `Entry.flags` within a run only: they never reach an index. */
 export const JOB_FLAG = {
-  /** The expected content is this file's: it need not be read. */
+  /** Expected content and extended attributes are this file's: it need not be looked at. */
   trusted: 0x100,
   /** In an answer: it was gone when it was to be read. */
   gone: 0x200,
   /** Metadata is as in the parent: different bytes are rot, not a change. */
   settled: 0x400,
+  /** While it waits: the expected content is of the same path, size and time. */
+  probable: 0x800,
 } as const;
 export const JOB_FLAGS = 0xf00;
+
+/** 1: as the scan comes; 2: what may have been moved; 3: other names of what was gone under its first. */
+export type Pass = 1 | 2 | 3;
 
 export interface Job {
   /** 0, 1, ... within its pass. */
   readonly ordinal: number;
-  readonly pass: 1 | 2;
+  readonly pass: Pass;
   /** Records of entries (RecordEncoder). */
   readonly records: Uint8Array;
 }
@@ -29,22 +34,22 @@ const BYTES_MAX = 4 * 1024 * 1024;
 export class JobBuilder {
   readonly #encoder = new RecordEncoder();
   readonly #send: (job: Job) => void;
-  readonly #pass: 1 | 2;
+  readonly #pass: Pass;
   #files = 0;
   #bytes = 0;
   /** Jobs sent. */
   count = 0;
 
-  constructor(pass: 1 | 2, send: (job: Job) => void) {
+  constructor(pass: Pass, send: (job: Job) => void) {
     this.#pass = pass;
     this.#send = send;
   }
 
-  /** `entry.flags` may carry JOB_FLAG.trusted or settled; its content is what is expected. */
+  /** `entry.flags` may carry JOB_FLAG.trusted or settled; its content is what is expected, of whatever size. */
   add(entry: Entry): void {
     this.#encoder.add(entry);
     this.#files++;
-    if (entry.kind === KIND.file) this.#bytes += entry.sizeBytes;
+    if (entry.kind === KIND.file && (entry.flags & JOB_FLAG.trusted) === 0) this.#bytes += entry.sizeBytes;
     if (this.#files >= FILES_MAX || this.#bytes >= BYTES_MAX) this.flush();
   }
 

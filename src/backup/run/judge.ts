@@ -1,11 +1,12 @@
 /** @module Has this entry changed since the parent backup? Pure: attributes in, a verdict and its reason out.
  *
- *  (1) An entry is unchanged only when size, mtime, ctime, inode, mode, owner, kind, link text and attribute bits are all
- *      the parent's, and neither time is within RACY_SECONDS of the parent's start or after it: what was written in the
- *      very moment of the parent backup may bear the same times as what that backup read.
+ *  (1) An entry is unchanged only when size, mtime, ctime, inode, mode, owner, kind, count of names, link text and
+ *      attribute bits are all the parent's, and neither time is within RACY_SECONDS of the parent's start or after it:
+ *      what was written in the very moment of the parent backup may bear the same times as what that backup read.
  *  (2) Whatever is not proved unchanged is read; only then does its hash decide whether anything is stored. A sneaky edit
  *      therefore needs the same ctime, which no user of the system can set. */
 import { type Entry, FLAG, KIND } from "../entry.ts";
+import { isSameCtime, isSameInode, isSameMtime, sameBytes } from "./identity.ts";
 
 /** Times of file systems are as coarse as 2 s (FAT), and clocks of servers run apart. */
 export const RACY_SECONDS = 3;
@@ -21,6 +22,7 @@ export const REASONS = [
   "ctime",
   "mode",
   "owner",
+  "links",
   "attributes",
   "link text",
   "racy",
@@ -30,6 +32,9 @@ export const REASONS = [
   "moved",
 ] as const;
 export type Reason = (typeof REASONS)[number];
+
+/** Such content is not a file's at one moment. */
+export const DOUBTFUL = FLAG.inconsistent | FLAG.unreadable;
 
 export interface Judging {
   /** Start of the parent run, seconds since 1970. */
@@ -47,19 +52,17 @@ export function judge(now: Entry, then: Entry, judging: Judging): Reason {
   if (now.kind === KIND.file) {
     if (now.sizeBytes !== then.sizeBytes) return "size";
     // A file's content that was doubtful then is read again until it is not.
-    if ((then.flags & (FLAG.inconsistent | FLAG.unreadable)) !== 0) return "unverified content";
-    if (!then.hasContent) return "unverified content";
-  }
-  if (now.mtimeSeconds !== then.mtimeSeconds || now.mtimeNs !== then.mtimeNs) return "mtime";
-  if (judging.trustInode && (now.inodeLow !== then.inodeLow || now.inodeHigh !== then.inodeHigh))
-    return "inode";
-  if (judging.trustCtime && (now.ctimeSeconds !== then.ctimeSeconds || now.ctimeNs !== then.ctimeNs))
-    return "ctime";
+    if ((then.flags & DOUBTFUL) !== 0 || !then.hasContent) return "unverified content";
+    // A directory whose names could not be read says so in the index, as long as that is so.
+  } else if (((now.flags ^ then.flags) & FLAG.unreadable) !== 0) return "unverified content";
+  if (!isSameMtime(now, then)) return "mtime";
+  if (judging.trustInode && !isSameInode(now, then)) return "inode";
+  if (judging.trustCtime && !isSameCtime(now, then)) return "ctime";
   if (now.mode !== then.mode) return "mode";
   if (now.uid !== then.uid || now.gid !== then.gid) return "owner";
+  if (now.links !== then.links) return "links";
   if (now.attributes !== then.attributes || now.specialDevice !== then.specialDevice) return "attributes";
   if (now.kind === KIND.symlink && !sameBytes(now.linkTarget, then.linkTarget)) return "link text";
-  if (now.kind !== KIND.file) return "unchanged";
   if (isRacy(now, judging)) return "racy";
   return judging.paranoid ? "paranoid" : "unchanged";
 }
@@ -76,10 +79,8 @@ export function mayBeMoved(now: Entry, then: Entry): boolean {
     now.kind === KIND.file &&
     then.kind === KIND.file &&
     then.hasContent &&
-    (then.flags & (FLAG.inconsistent | FLAG.unreadable)) === 0 &&
-    now.inodeLow === then.inodeLow &&
-    now.inodeHigh === then.inodeHigh &&
-    now.sizeBytes === then.sizeBytes
+    (then.flags & DOUBTFUL) === 0 &&
+    isSameInode(now, then)
   );
 }
 
@@ -88,15 +89,9 @@ export function isPlainMove(now: Entry, then: Entry, judging: Judging): boolean 
   return (
     !judging.paranoid &&
     judging.trustCtime &&
-    now.mtimeSeconds === then.mtimeSeconds &&
-    now.mtimeNs === then.mtimeNs &&
-    now.ctimeSeconds === then.ctimeSeconds &&
-    now.ctimeNs === then.ctimeNs &&
+    now.sizeBytes === then.sizeBytes &&
+    isSameMtime(now, then) &&
+    isSameCtime(now, then) &&
     !isRacy(now, judging)
   );
-}
-
-export function sameBytes(a: Uint8Array | null, b: Uint8Array | null): boolean {
-  if (a === null || b === null) return a === b;
-  return a.length === b.length && Buffer.compare(a, b) === 0;
 }

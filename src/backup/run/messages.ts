@@ -2,7 +2,7 @@
 import type { WriteFault } from "../archive/types.ts";
 import type { CodecName } from "../codec/codec.ts";
 import type { ScanNotice, ScanOrder } from "../scan/messages.ts";
-import type { Job } from "./jobs.ts";
+import type { Job, Pass } from "./jobs.ts";
 
 /** The first message to a Worker. */
 export interface ReaderStart {
@@ -30,12 +30,14 @@ export interface Complaint {
 export interface JobAnswer {
   readonly type: "answer";
   readonly ordinal: number;
-  readonly pass: 1 | 2;
+  readonly pass: Pass;
   /** The job's entries in their order, as they were found. */
   readonly records: Uint8Array;
   readonly files: number;
   readonly readBytes: number;
   readonly complaints: readonly Complaint[];
+  /** Keys (`linkKey`) of files of several names that the name to be read does not lead to any more. */
+  readonly strayed: readonly string[];
   /** The archive cannot be written: what this and later answers say of new content does not count. */
   readonly fault: WriteFault | null;
 }

@@ -2,20 +2,24 @@
  *  journal and its whole chunks prove.
  *
  *  (1) What is taken over is read from no file again only where the file still has the very attributes that it had when it
- *      was read, and they were not fresh then (the racy rule, against the interrupted run's start).
- *  (2) A chunk counts only if it lies whole in the file; one of another backup only if that is the new run's ancestor. */
+ *      was read, and they were not fresh then (the racy rule, against the start of the run that read it).
+ *  (2) A chunk counts only if it lies whole in the file; one of another backup only if that is the new run's ancestor.
+ *  (3) The journal is written anew with just what passes (1) and (2): chunk numbers that were lost are given out again,
+ *      and start times are forgotten, so a record must not outlive the run that follows its own. */
 import { rmSync } from "node:fs";
 import { errorText, libc, O_CREAT, O_EXCL, O_RDWR, openFile } from "../../base/ffi.ts";
 import { newSalt, writeHeader } from "../archive/header.ts";
 import { JournalWriter, readJournal } from "../archive/journal.ts";
+import { FRAME_PLAIN_BYTES_MAX } from "../archive/layout.ts";
 import { ArchiveSpace } from "../archive/space.ts";
 import { takeOver } from "../archive/takeover.ts";
 import type { ArchiveHeader, WriteFault } from "../archive/types.ts";
 import type { FrameRoom } from "../archive/workspace.ts";
 import { comparePaths, Entry, FLAG, KIND, SPAN_NUMBERS } from "../entry.ts";
-import { RecordDecoder } from "../index/record.ts";
-import { RACY_SECONDS } from "./judge.ts";
-import { JOB_FLAG, JOB_FLAGS } from "./jobs.ts";
+import { RecordDecoder, RecordEncoder } from "../index/record.ts";
+import { isUntouched } from "./identity.ts";
+import { DOUBTFUL, RACY_SECONDS } from "./judge.ts";
+import { JOB_FLAGS } from "./jobs.ts";
 import type { OpenPartial } from "./run.ts";
 import type { Salvage } from "./survey.ts";
 
@@ -70,7 +74,10 @@ function resume(request: PartialRequest): PartialOutcome | null {
     return null;
   }
   const journal = readJournal(journalPath, room);
-  const isOurs = journal.kind === "journal" && journal.salt === taken.header.salt;
+  const isOurs =
+    journal.kind === "journal" &&
+    journal.salt === taken.header.salt &&
+    taken.header.number === request.header.number;
   if (!isOurs || taken.header.codec !== request.header.codec) {
     libc.close(fd);
     return null;
@@ -85,7 +92,8 @@ function resume(request: PartialRequest): PartialOutcome | null {
     pack === header.number ? taken.chunks.has(chunk) : mayReferTo(pack, chunk),
   );
   const space = ArchiveSpace.create(taken.tail, taken.nextChunk);
-  const writer = JournalWriter.resume(journalPath, journal.goodBytes, room);
+  const writer = JournalWriter.create(journalPath, header.salt, room);
+  if (writer instanceof JournalWriter) for (const batch of salvage.batches) append(writer, batch);
   return opened(fd, archivePath, header, space, taken.rows, salvage, writer, salvage.files);
 }
 
@@ -116,7 +124,7 @@ function opened(
       salvage,
       journal: (records) => {
         // Without it the run after a crash reads more again, no more than that.
-        if (!journalFailed) journalFailed = journal.append(records) !== null;
+        if (!journalFailed) journalFailed = append(journal, records) !== null;
       },
     },
     close() {
@@ -126,12 +134,20 @@ function opened(
   };
 }
 
+/** A batch that is too long for a journal (a file of hundreds of gigabytes has so long a record) is left out. */
+function append(journal: JournalWriter, records: Uint8Array): WriteFault | null {
+  return records.length > JOURNAL_BATCH_BYTES_MAX ? null : journal.append(records);
+}
+
+const JOURNAL_BATCH_BYTES_MAX = FRAME_PLAIN_BYTES_MAX - 1024;
+
 /** What the journal of an interrupted run says of its files, by path. */
 export class JournalSalvage implements Salvage {
-  readonly #batches: readonly Uint8Array[];
+  /** The records that count, each file's last one only. */
+  readonly batches: readonly Uint8Array[];
   readonly #startSeconds: number;
   readonly #isThere: (pack: number, chunk: number) => boolean;
-  /** Batch of each path (the last one that has it), and which record of it. */
+  /** Batch of each path, and which record of it. */
   readonly #places = new Map<string, number>();
   readonly #decoder = new RecordDecoder();
   readonly #found = new Entry();
@@ -143,17 +159,24 @@ export class JournalSalvage implements Salvage {
     startSeconds: number,
     isThere: (pack: number, chunk: number) => boolean,
   ) {
-    this.#batches = batches;
     this.#startSeconds = startSeconds;
     this.#isThere = isThere;
-    const entry = new Entry();
+    const last = this.#lastOfEach(batches);
+    const encoder = new RecordEncoder();
+    const good: Uint8Array[] = [];
+    const entry = this.#found;
     for (const [number, batch] of batches.entries()) {
+      encoder.reset();
       this.#decoder.open(batch);
-      for (let record = 0; this.#decoder.next(entry); record++)
-        if (entry.kind === KIND.file && entry.hasContent)
-          this.#places.set(pathKey(entry), number * RECORDS_MAX + record);
+      for (let record = 0; this.#decoder.next(entry); record++) {
+        const key = pathKey(entry);
+        if (last.get(key) !== number * RECORDS_MAX + record || !this.#counts(entry)) continue;
+        this.#places.set(key, good.length * RECORDS_MAX + encoder.count);
+        encoder.add(entry);
+      }
+      if (encoder.count > 0) good.push(encoder.take());
     }
-    this.#openBatch = -1;
+    this.batches = good;
   }
 
   get files(): number {
@@ -166,15 +189,27 @@ export class JournalSalvage implements Salvage {
       return false;
     const found = this.#found;
     if (comparePaths(found.path, found.pathBytes, entry.path, entry.pathBytes) !== 0) return false;
-    if (!this.#isSameFile(entry, found) || !this.#isWhole(found)) return false;
+    if (!isUntouched(entry, found)) return false;
     entry.takeContent(found);
+    entry.xattrs = found.xattrs;
     return true;
+  }
+
+  #lastOfEach(batches: readonly Uint8Array[]): Map<string, number> {
+    const last = new Map<string, number>();
+    const entry = this.#found;
+    for (const [number, batch] of batches.entries()) {
+      this.#decoder.open(batch);
+      for (let record = 0; this.#decoder.next(entry); record++)
+        if (entry.kind === KIND.file) last.set(pathKey(entry), number * RECORDS_MAX + record);
+    }
+    return last;
   }
 
   /** Mostly the next record of the batch that is open. */
   #seek(batch: number, record: number): boolean {
     if (batch !== this.#openBatch || record < this.#record) {
-      const bytes = this.#batches[batch];
+      const bytes = this.batches[batch];
       if (bytes === undefined) return false;
       this.#decoder.open(bytes);
       this.#openBatch = batch;
@@ -187,19 +222,13 @@ export class JournalSalvage implements Salvage {
     return true;
   }
 
-  #isSameFile(now: Entry, then: Entry): boolean {
-    const newest = Math.max(now.mtimeSeconds, now.ctimeSeconds);
-    const doubtful = FLAG.inconsistent | FLAG.unreadable | FLAG.rotten | (JOB_FLAGS & ~JOB_FLAG.trusted);
+  #counts(then: Entry): boolean {
+    const newest = Math.max(then.mtimeSeconds, then.ctimeSeconds);
     return (
-      (then.flags & doubtful) === 0 &&
+      then.hasContent &&
+      (then.flags & (DOUBTFUL | FLAG.rotten | JOB_FLAGS)) === 0 &&
       newest < this.#startSeconds - RACY_SECONDS &&
-      now.sizeBytes === then.sizeBytes &&
-      now.mtimeSeconds === then.mtimeSeconds &&
-      now.mtimeNs === then.mtimeNs &&
-      now.ctimeSeconds === then.ctimeSeconds &&
-      now.ctimeNs === then.ctimeNs &&
-      now.inodeLow === then.inodeLow &&
-      now.inodeHigh === then.inodeHigh
+      this.#isWhole(then)
     );
   }
 

@@ -1,10 +1,10 @@
 /** @module The Workers of one run: jobs go in, answers are kept by pass and ordinal.
  *  (1) At most OUTSTANDING_MAX jobs wait in each Worker; `room` holds the survey back so that jobs do not pile up.
- *  (2) A Worker that dies ends the run: `failed` says why, and every wait ends. */
+ *  (2) A Worker that dies, however it does, ends the run: `failed` says why, and every wait ends. */
 import type { WriteFault } from "../archive/types.ts";
 import type { ScanOrder, ScanRules } from "../scan/messages.ts";
 import { Scan } from "../scan/scan.ts";
-import type { Job } from "./jobs.ts";
+import type { Job, Pass } from "./jobs.ts";
 import type { Complaint, Flushed, JobAnswer, ReaderAnswer, ReaderOrder, ReaderStart } from "./messages.ts";
 
 /** Makes a Worker that runs what its first message says (its role). */
@@ -21,7 +21,10 @@ interface Reader {
 export class ReaderPool {
   readonly first: Uint8Array[] = [];
   readonly second: Uint8Array[] = [];
+  readonly third: Uint8Array[] = [];
   readonly complaints: Complaint[] = [];
+  /** Files of several names that were gone under the name that was to be read: what Survey.rescue takes. */
+  readonly strayed = new Set<string>();
   fault: WriteFault | null = null;
   /** A Worker is gone. */
   failed: string | null = null;
@@ -31,14 +34,17 @@ export class ReaderPool {
   readonly #onAnswer: (answer: JobAnswer) => void;
   #scan: Scan | null = null;
   #wake: (() => void) | null = null;
+  #ended = false;
 
   /** `onAnswer` sees each answer as it comes. */
   constructor(count: number, spawn: SpawnWorker, start: ReaderStart, onAnswer: (answer: JobAnswer) => void) {
     this.#onAnswer = onAnswer;
     this.#readers = Array.from({ length: count }, (_, index) => {
-      const reader: Reader = { worker: spawn(`backup reader ${index + 1}`), outstanding: 0 };
+      const name = `backup reader ${index + 1}`;
+      const reader: Reader = { worker: spawn(name), outstanding: 0 };
       reader.worker.onmessage = (event: MessageEvent) => this.#hear(reader, event.data as ReaderAnswer);
       reader.worker.addEventListener("error", (event: ErrorEvent) => this.#fail(event.message));
+      reader.worker.addEventListener("close", () => this.#fail(`${name} ended before its work was done`));
       reader.worker.postMessage(start);
       return reader;
     });
@@ -61,19 +67,22 @@ export class ReaderPool {
     while (this.#queue.length > WAITING_MAX && this.#goesOn) await this.#change();
   }
 
+  /** Resolves when every job is answered, or when it is over. More may be submitted then. */
+  async answered(): Promise<void> {
+    const isBusy = () => this.#queue.length > 0 || this.#readers.some(({ outstanding }) => outstanding > 0);
+    while (this.#goesOn && isBusy()) await this.#change();
+  }
+
   /** Resolves when every job is answered and every chunk written. */
   async drain(): Promise<readonly Flushed[]> {
-    while (
-      this.#goesOn &&
-      (this.#queue.length > 0 || this.#readers.some(({ outstanding }) => outstanding > 0))
-    )
-      await this.#change();
+    await this.answered();
     for (const reader of this.#readers) this.#order(reader, { type: "flush" });
     while (this.failed === null && this.#flushed.length < this.#readers.length) await this.#change();
     return this.#flushed;
   }
 
   end(): void {
+    this.#ended = true;
     for (const { worker } of this.#readers) worker.terminate();
   }
 
@@ -120,8 +129,9 @@ export class ReaderPool {
       case "answer": {
         reader.outstanding--;
         this.fault ??= answer.fault;
-        (answer.pass === 1 ? this.first : this.second)[answer.ordinal] = answer.records;
-        this.complaints.push(...answer.complaints);
+        this.#listOf(answer.pass)[answer.ordinal] = answer.records;
+        for (const complaint of answer.complaints) this.complaints.push(complaint);
+        for (const key of answer.strayed) this.strayed.add(key);
         if (answer.fault === null) this.#onAnswer(answer);
         this.#feed();
       }
@@ -129,7 +139,12 @@ export class ReaderPool {
     this.#tell();
   }
 
+  #listOf(pass: Pass): Uint8Array[] {
+    return pass === 1 ? this.first : pass === 2 ? this.second : this.third;
+  }
+
   #fail(text: string): void {
+    if (this.#ended) return;
     this.failed ??= text;
     this.#scan?.fail(text);
     this.#tell();

@@ -1,11 +1,15 @@
 /** @module The second half of a run: the scan's list, the verdicts and what the jobs answered become the new index, in
- *  order, in one pass. The parent's index is read beside it once more. */
+ *  order, in one pass. The parent's index is read beside it once more.
+ *
+ *  (1) Whatever the parent has and the scan has not is deleted, unless the scan could not look there.
+ *  (2) All names of a file have the facts of one look at it: the answer to the job that read it. */
 import { assert } from "../../base/assert.ts";
 import { comparePaths, Entry, type EntrySource, FLAG, KIND, SPAN_NUMBERS } from "../entry.ts";
+import { RecordDecoder, RecordEncoder } from "../index/record.ts";
 import { BatchSource, type Draft, VERDICT } from "./draft.ts";
+import { isSameCtime, isSameInode, isSameMtime, linkKey, sameBytes, takeAttributes } from "./identity.ts";
 import { JOB_FLAG, JOB_FLAGS } from "./jobs.ts";
-import { sameBytes } from "./judge.ts";
-import { linkKey } from "./survey.ts";
+import type { Unseen } from "./unseen.ts";
 
 /** What a flag says of one backup only, not of the file. */
 const PASSING = FLAG.unchanged | FLAG.moved;
@@ -41,9 +45,14 @@ export interface PublishInput {
   /** Answers to the jobs of each pass, in order. */
   readonly first: readonly Uint8Array[];
   readonly second: readonly Uint8Array[];
+  readonly third?: readonly Uint8Array[];
   /** Number of the backup that is being made. */
   readonly pack: number;
   readonly out: IndexOut;
+  /** What the scan could not look at; absent: it saw everything. */
+  readonly unseen?: Unseen;
+  /** Hears of a file that no job could tell about. */
+  readonly complain?: (entry: Entry, text: string) => void;
 }
 
 export function emptyCounts(): PublishCounts {
@@ -63,91 +72,192 @@ export function emptyCounts(): PublishCounts {
   };
 }
 
-export function publish({ draft, parent, first, second, pack, out }: PublishInput): PublishCounts {
-  const counts = emptyCounts();
-  const scan = draft.entries();
-  const answers = { [VERDICT.first]: new BatchSource(first), [VERDICT.second]: new BatchSource(second) };
-  const links = new Map<string, Entry>();
-  const [now, then, answer] = [new Entry(), new Entry(), new Entry()];
-  let thenValid = parent?.next(then) ?? false;
-  const drop = () => {
-    out.drop(then);
-    thenValid = parent?.next(then) ?? false;
-  };
-  const count = (entry: Entry) => {
-    counts.entries++;
-    if (entry.kind !== KIND.file) return;
-    counts.files++;
-    counts.bytes += entry.sizeBytes;
-  };
-  for (let ordinal = 0; scan.next(now); ordinal++) {
-    while (thenValid && comparePaths(then.path, then.pathBytes, now.path, now.pathBytes) < 0) {
-      counts.deleted++;
-      drop();
+export function publish(input: PublishInput): PublishCounts {
+  return new Publisher(input).run();
+}
+
+class Publisher {
+  readonly #counts = emptyCounts();
+  readonly #input: PublishInput;
+  readonly #links = new LinkedFiles();
+  readonly #answers: Readonly<Record<number, BatchSource>>;
+  readonly #now = new Entry();
+  readonly #then = new Entry();
+  readonly #answer = new Entry();
+  #thenValid = false;
+
+  constructor(input: PublishInput) {
+    this.#input = input;
+    this.#answers = {
+      [VERDICT.first]: new BatchSource(input.first),
+      [VERDICT.second]: new BatchSource(input.second),
+      [VERDICT.third]: new BatchSource(input.third ?? []),
+    };
+  }
+
+  run(): PublishCounts {
+    const scan = this.#input.draft.entries();
+    const now = this.#now;
+    this.#nextThen();
+    for (let ordinal = 0; scan.next(now); ordinal++) {
+      while (this.#thenValid && this.#order() < 0) this.#miss();
+      this.#publish(ordinal, this.#thenValid && this.#order() === 0);
     }
-    const hadParent = thenValid && comparePaths(then.path, then.pathBytes, now.path, now.pathBytes) === 0;
+    while (this.#thenValid) this.#miss();
+    return this.#counts;
+  }
+
+  #nextThen(): void {
+    this.#thenValid = this.#input.parent?.next(this.#then) ?? false;
+  }
+
+  #order(): number {
+    const [now, then] = [this.#now, this.#then];
+    return comparePaths(then.path, then.pathBytes, now.path, now.pathBytes);
+  }
+
+  #publish(ordinal: number, hadParent: boolean): void {
+    const { draft, pack, out } = this.#input;
+    const counts = this.#counts;
+    const then = this.#then;
     const verdict = draft.verdictOf(ordinal);
     if (verdict === VERDICT.keep) {
       assert(hadParent, "an entry to keep that the parent does not have");
-      count(then);
-      counts.unchanged++;
-      out.keep(then);
-      thenValid = parent?.next(then) ?? false;
-      continue;
+      this.#keep();
+      return;
     }
-    let result = now;
-    if (verdict === VERDICT.linked) {
-      const original = links.get(linkKey(now));
-      if (original === undefined) {
-        // Its first name was gone when it was to be read; the file lives on under this one: the next run reads it.
-        result.clearContent();
-        result.flags |= FLAG.unreadable;
-      } else {
-        result.takeContent(original);
-        result.xattrs = original.xattrs;
-        result.flags |= original.flags;
-      }
-    } else {
-      assert(answers[verdict].next(answer), "a job without an answer");
-      assert(
-        comparePaths(answer.path, answer.pathBytes, now.path, now.pathBytes) === 0,
-        "an answer to another question",
-      );
-      result = answer;
-      if ((answer.flags & JOB_FLAG.gone) !== 0) {
-        counts.vanished++;
-        if (hadParent) {
-          counts.deleted++;
-          drop();
-        }
-        continue;
-      }
-      if (answer.kind === KIND.file && answer.links > 1) links.set(linkKey(now), copyOf(answer));
+    const result =
+      verdict === VERDICT.linked ? this.#linked(hadParent) : this.#answered(this.#answers[verdict]);
+    if (result === null) {
+      counts.vanished++;
+      if (hadParent) this.#drop();
+      return;
     }
     result.flags &= ~JOB_FLAGS;
     if (isOld(result, pack)) result.flags |= FLAG.unchanged;
-    count(result);
     if ((result.flags & FLAG.inconsistent) !== 0) counts.inconsistent++;
     if ((result.flags & FLAG.unreadable) !== 0) counts.unreadable++;
     if ((result.flags & FLAG.rotten) !== 0) counts.rotten++;
     if (hadParent && isSame(result, then)) {
-      counts.unchanged++;
-      out.keep(then);
-      thenValid = parent?.next(then) ?? false;
-      continue;
+      this.#keep();
+      return;
     }
     if ((result.flags & FLAG.moved) !== 0) counts.moved++;
     if (hadParent) {
       counts.changed++;
-      drop();
+      out.drop(then);
+      this.#nextThen();
     } else counts.fresh++;
+    this.#count(result);
     out.put(result);
   }
-  while (thenValid) {
-    counts.deleted++;
-    drop();
+
+  /** null: it was gone when it was to be read. */
+  #answered(answers: BatchSource | undefined): Entry | null {
+    const answer = this.#answer;
+    assert(answers?.next(answer) === true, "a job without an answer");
+    assert(
+      comparePaths(answer.path, answer.pathBytes, this.#now.path, this.#now.pathBytes) === 0,
+      "an answer to another question",
+    );
+    if ((answer.flags & JOB_FLAG.gone) !== 0) return null;
+    if (answer.kind === KIND.file && answer.links > 1) this.#links.add(answer);
+    return answer;
   }
-  return counts;
+
+  /** Another name of a file that a job was to read. */
+  #linked(hadParent: boolean): Entry {
+    const now = this.#now;
+    const then = this.#then;
+    if (this.#links.fill(now)) return now;
+    // Neither that name nor the one that was tried in its stead led to it. The next run reads it.
+    now.flags |= FLAG.unreadable;
+    const isKept = hadParent && then.kind === KIND.file && then.hasContent;
+    if (isKept) {
+      now.takeContent(then);
+      now.xattrs = then.xattrs;
+      now.sizeBytes = then.sizeBytes;
+    }
+    const after = isKept ? "the last backup's content is kept" : "it is not in this backup";
+    this.#input.complain?.(now, `its other name was gone when it was to be read; ${after}`);
+    return now;
+  }
+
+  /** The parent's entry stands. */
+  #keep(): void {
+    this.#count(this.#then);
+    this.#counts.unchanged++;
+    this.#input.out.keep(this.#then);
+    this.#nextThen();
+  }
+
+  #drop(): void {
+    this.#counts.deleted++;
+    this.#input.out.drop(this.#then);
+    this.#nextThen();
+  }
+
+  /** The parent has it, the scan has not. */
+  #miss(): void {
+    const { unseen, out } = this.#input;
+    const then = this.#then;
+    if (unseen?.has(then.path, then.pathBytes) !== true) {
+      this.#drop();
+      return;
+    }
+    if (then.kind !== KIND.file) {
+      this.#keep();
+      return;
+    }
+    this.#counts.unreadable++;
+    if ((then.flags & FLAG.unreadable) !== 0) {
+      this.#keep();
+      return;
+    }
+    // So that the next run reads it: nobody knows whether it is still what it was.
+    this.#counts.changed++;
+    this.#count(then);
+    out.drop(then);
+    then.flags = (then.flags & ~FLAG.moved) | FLAG.unreadable;
+    out.put(then);
+    this.#nextThen();
+  }
+
+  #count(entry: Entry): void {
+    this.#counts.entries++;
+    if (entry.kind !== KIND.file) return;
+    this.#counts.files++;
+    this.#counts.bytes += entry.sizeBytes;
+  }
+}
+
+/** Files of several names, as they were read under one of them; a record each, since there may be a million. */
+class LinkedFiles {
+  readonly #records = new Map<string, Uint8Array>();
+  readonly #encoder = new RecordEncoder();
+  readonly #decoder = new RecordDecoder();
+  readonly #read = new Entry();
+
+  add(answer: Entry): void {
+    this.#encoder.reset();
+    this.#encoder.add(answer);
+    this.#records.set(linkKey(answer), this.#encoder.take());
+  }
+
+  /** All but the path; false: it was not read. */
+  fill(now: Entry): boolean {
+    const record = this.#records.get(linkKey(now));
+    if (record === undefined) return false;
+    const read = this.#read;
+    this.#decoder.open(record);
+    this.#decoder.next(read);
+    takeAttributes(now, read);
+    now.takeContent(read);
+    now.xattrs = read.xattrs;
+    // It is not this name that was found elsewhere.
+    now.flags |= read.flags & ~FLAG.moved;
+    return true;
+  }
 }
 
 /** Nothing of its content is in the backup that is being made. */
@@ -166,12 +276,9 @@ function isSame(now: Entry, then: Entry): boolean {
     now.uid === then.uid &&
     now.gid === then.gid &&
     now.sizeBytes === then.sizeBytes &&
-    now.mtimeSeconds === then.mtimeSeconds &&
-    now.mtimeNs === then.mtimeNs &&
-    now.ctimeSeconds === then.ctimeSeconds &&
-    now.ctimeNs === then.ctimeNs &&
-    now.inodeLow === then.inodeLow &&
-    now.inodeHigh === then.inodeHigh &&
+    isSameMtime(now, then) &&
+    isSameCtime(now, then) &&
+    isSameInode(now, then) &&
     now.links === then.links &&
     now.attributes === then.attributes &&
     now.specialDevice === then.specialDevice &&
@@ -188,12 +295,4 @@ function sameContent(now: Entry, then: Entry): boolean {
   for (let at = 0; at < now.spanCount * SPAN_NUMBERS; at++)
     if (now.spans[at] !== then.spans[at]) return false;
   return true;
-}
-
-function copyOf(entry: Entry): Entry {
-  const copy = new Entry();
-  copy.takeContent(entry);
-  copy.xattrs = entry.xattrs;
-  copy.flags = entry.flags;
-  return copy;
 }

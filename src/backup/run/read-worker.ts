@@ -58,6 +58,7 @@ class ReadDesk {
   readonly #decoder = new RecordDecoder();
   readonly #encoder = new RecordEncoder();
   #complaints: Complaint[] = [];
+  #strayed: string[] = [];
 
   static open(start: ReaderStart): ReadDesk | string {
     const fd = openFile(start.archivePath, O_RDWR);
@@ -84,11 +85,13 @@ class ReadDesk {
       memory,
       base: workspace.base,
       complain: (entry, text) => this.#complaints.push({ path: entry.path.slice(0, entry.pathBytes), text }),
+      stray: (key) => this.#strayed.push(key),
     });
   }
 
   read(job: Job): JobAnswer {
     this.#complaints = [];
+    this.#strayed = [];
     this.#encoder.reset();
     this.#decoder.open(job.records);
     const before = this.#reader.readBytes;
@@ -106,6 +109,7 @@ class ReadDesk {
       files,
       readBytes: this.#reader.readBytes - before,
       complaints: this.#complaints,
+      strayed: this.#strayed,
       fault: this.#filler.fault,
     };
   }

@@ -3,17 +3,20 @@
  *  (1) Every entry of the scan gets exactly one verdict; what is not kept is in exactly one job, or is another name of a
  *      file that is.
  *  (2) A file that is new at its path may be a moved one: it waits until the scan is through, and is then looked for in
- *      the parent's index by its inode. Nothing is taken over without equal times of the inode or an equal hash. */
-import { comparePaths, Entry, type EntrySource, FLAG, KIND } from "../entry.ts";
+ *      the parent's index by its inode. Nothing is taken over without equal times of the inode or an equal hash.
+ *  (3) A file of several names is read under the first that is not kept. Where that name is gone by then, the next one is
+ *      read after all others (`rescue`). */
+import { comparePaths, Entry, type EntrySource, FLAG, KIND, PIECE_BYTES } from "../entry.ts";
 import { RecordDecoder, RecordEncoder } from "../index/record.ts";
 import { Draft, VERDICT } from "./draft.ts";
-import { JOB_FLAG, JobBuilder } from "./jobs.ts";
-import type { Job } from "./jobs.ts";
+import { inodeKey, isSameInode, isSameMtime, linkKey } from "./identity.ts";
+import { type Job, JOB_FLAG, JobBuilder } from "./jobs.ts";
 import { isPlainMove, type Judging, judge, mayBeMoved, type Reason } from "./judge.ts";
 
 /** What an interrupted run had already stored. */
 export interface Salvage {
-  /** Fills in the content of `entry` where the interrupted run had read just this file; false: it had not. */
+  /** Fills in content and extended attributes of `entry` where the interrupted run had read just this file; false: it
+   *  had not. */
   contentOf(entry: Entry): boolean;
 }
 
@@ -45,12 +48,13 @@ export class Survey {
   readonly #parent: EntrySource | null;
   readonly #first: JobBuilder;
   readonly #second: JobBuilder;
+  readonly #third: JobBuilder;
   readonly #decoder = new RecordDecoder();
   readonly #now = new Entry();
   readonly #then = new Entry();
   readonly #waiting = new RecordEncoder();
-  #waitingCount = 0;
   readonly #linked = new Set<string>();
+  #linkedCount = 0;
   #thenValid: boolean;
   #kept = 0;
   #lastUid = -1;
@@ -62,6 +66,7 @@ export class Survey {
     this.#thenValid = this.#parent?.next(this.#then) ?? false;
     this.#first = new JobBuilder(1, options.send);
     this.#second = new JobBuilder(2, options.send);
+    this.#third = new JobBuilder(3, options.send);
   }
 
   /** The next batch of the scan. */
@@ -78,8 +83,26 @@ export class Survey {
   finish(): void {
     while (this.#thenValid) this.#skipThen();
     this.#first.flush();
-    if (this.#waitingCount > 0) this.#lookForMoved();
+    if (this.#waiting.count > 0) this.#lookForMoved();
     this.#second.flush();
+  }
+
+  /** `strayed`: keys of files that were not found under the name that was to be read (JobAnswer.strayed). Their next
+   *  names are read instead, in the third pass; true: there are some. */
+  rescue(strayed: ReadonlySet<string>): boolean {
+    if (strayed.size === 0 || this.#linkedCount === 0) return false;
+    const left = new Set(strayed);
+    const now = this.#now;
+    const scan = this.draft.entries();
+    for (let ordinal = 0; scan.next(now); ordinal++) {
+      if (this.draft.verdictOf(ordinal) !== VERDICT.linked || !left.delete(linkKey(now))) continue;
+      this.draft.judgeAgain(ordinal, VERDICT.third);
+      this.filesToRead++;
+      this.bytesToRead += now.sizeBytes;
+      this.#third.add(now);
+    }
+    this.#third.flush();
+    return this.#third.count > 0;
   }
 
   #count(now: Entry): void {
@@ -137,26 +160,27 @@ export class Survey {
   /** At the same path, and not the same. */
   #read(reason: Reason): void {
     const now = this.#now;
+    const then = this.#then;
     now.clearContent();
+    if (now.kind === then.kind) now.xattrs = then.xattrs;
     if (now.kind !== KIND.file) {
       this.draft.judge(VERDICT.first);
       this.#first.add(now);
       return;
     }
-    const sameFile = this.#then.kind === KIND.file && this.#then.hasContent;
-    if (sameFile && reason !== "inode") {
-      now.takeContent(this.#then);
-      const doubtful = (this.#then.flags & (FLAG.inconsistent | FLAG.unreadable)) !== 0;
-      if (reason === "paranoid" && !doubtful) now.flags |= JOB_FLAG.settled;
-      this.#readOrWait(false);
-      return;
+    if (then.kind === KIND.file) {
+      now.takeContent(then);
+      if (reason === "paranoid") now.flags |= JOB_FLAG.settled;
     }
-    this.#readOrWait(true);
+    const isOther = then.kind !== KIND.file || !isSameInode(now, then);
+    if (isOther && now.sizeBytes === then.sizeBytes && isSameMtime(now, then)) now.flags |= JOB_FLAG.probable;
+    this.#readOrWait(isOther);
   }
 
   #readOrWait(mayBeMovedHere: boolean): void {
     const now = this.#now;
     if (now.kind === KIND.file && now.links > 1 && this.#isLinked(now)) {
+      this.#linkedCount++;
       this.draft.judge(VERDICT.linked);
       return;
     }
@@ -165,10 +189,9 @@ export class Survey {
       else {
         this.filesToRead++;
         this.bytesToRead += now.sizeBytes;
-        if (mayBeMovedHere && now.sizeBytes > 0) {
+        if (mayBeMovedHere && this.#options.judging.trustInode && now.sizeBytes > 0) {
           this.draft.judge(VERDICT.second);
           this.#waiting.add(now);
-          this.#waitingCount++;
           return;
         }
       }
@@ -211,24 +234,26 @@ export class Survey {
         candidate.open(record);
         if (candidate.next(then) && mayBeMoved(now, then)) this.#expectMoved(now, then);
       }
+      now.flags &= ~JOB_FLAG.probable;
       this.#second.add(now);
     }
   }
 
+  /** `then` has the inode of `now`, which may also be given away anew: what was at the path of `now` may be the better
+   *  guess. */
   #expectMoved(now: Entry, then: Entry): void {
+    const isPlain = isPlainMove(now, then, this.#options.judging);
+    if (!isPlain && (now.flags & JOB_FLAG.probable) !== 0) return;
+    // Of another size it can only share pieces.
+    if (now.sizeBytes !== then.sizeBytes && Math.min(now.sizeBytes, then.sizeBytes) <= PIECE_BYTES) return;
     now.takeContent(then);
     now.flags |= FLAG.moved;
-    // xattrs are read anew by the job; the bytes only where a hash has to tell.
-    if (isPlainMove(now, then, this.#options.judging)) now.flags |= JOB_FLAG.trusted;
+    if (isPlain) {
+      now.xattrs = then.xattrs;
+      now.flags |= JOB_FLAG.trusted;
+      this.filesToRead--;
+      this.bytesToRead -= now.sizeBytes;
+    }
     this.#options.explain?.(now, "moved");
   }
-}
-
-/** Inode numbers below 2^53 exactly; larger ones may share a key, and are then told apart by `mayBeMoved`. */
-function inodeKey(entry: Entry): number {
-  return entry.inodeHigh * 2 ** 32 + entry.inodeLow;
-}
-
-export function linkKey(entry: Entry): string {
-  return `${entry.device}:${entry.inodeHigh}:${entry.inodeLow}`;
 }
