@@ -1,7 +1,7 @@
 /** @module A process that changes a store is killed before each of its steps: what is left is whole, and the next one
  *  goes on from there. */
 import { afterAll, expect, test } from "bun:test";
-import { cpSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { present } from "../../src/base/assert.ts";
@@ -14,6 +14,7 @@ import {
   noise,
   readBackup,
   TEST_COMPUTER,
+  writeRun,
 } from "../../src/backup/store/testing.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "understudy-killed-"));
@@ -107,4 +108,32 @@ test("TREE-08: marks, replaced by a process that is killed, are the old or the n
     store.close();
     rmSync(directory, { recursive: true });
   }
+}, 60_000);
+
+test("TREE-08: a run, killed while it is committed, is a backup or can be taken over", () => {
+  const unfinished = join(folder, "unfinished");
+  cpSync(model, unfinished, { recursive: true });
+  const content = new Map([["f1", noise(77, 5000)]]);
+  const begun = good(openStore({ directory: unfinished, computer: TEST_COMPUTER, write: true }));
+  const run = good(begun.beginRun());
+  writeRun(begun, run, { level: "micro", parent: 6, files: content, delta: true });
+  writeFileSync(run.journalPath, "what was done");
+  begun.close();
+  const seen = new Set<string>();
+  for (let steps = 0, ended = false; !ended; steps++) {
+    const directory = join(folder, `commit-${steps}`);
+    cpSync(unfinished, directory, { recursive: true });
+    ended = runKilled(directory, steps, "commit");
+    const store = good(openStore({ directory, computer: TEST_COMPUTER, write: true }));
+    const next = good(store.beginRun());
+    seen.add(next.resumed ? "taken over" : "committed");
+    expect(next.number).toBe(next.resumed ? 7 : 8);
+    if (next.resumed) good(store.commitRun(next));
+    expect(readBackup(store, 7)).toEqual(content);
+    expect([store.node(7)?.verified, store.node(7)?.parent]).toEqual([false, 6]);
+    expect(readdirSync(join(directory, "partial"))).toEqual([]);
+    store.close();
+    rmSync(directory, { recursive: true });
+  }
+  expect([...seen]).toEqual(["taken over", "committed"]);
 }, 60_000);

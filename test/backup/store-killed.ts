@@ -1,5 +1,5 @@
 /** @module A process for store-killed.test.ts: changes a store as it is told and ends itself, the hard way, before one of
- *  its steps. Arguments: directory, steps it may do, "pare" and numbers, or "mark" and a number. */
+ *  its steps. Arguments: directory, steps it may do, "pare" and numbers, "mark" and a number, or "commit". */
 import { Folder } from "../../src/backup/prune/fold.ts";
 import { openStore } from "../../src/backup/store/open.ts";
 import { good, TEST_COMPUTER } from "../../src/backup/store/testing.ts";
@@ -17,5 +17,6 @@ const store = good(
   }),
 );
 if (what === "pare") good(new Folder(store, store).pare(numbers.map(Number)));
+else if (what === "commit") good(store.commitRun(good(store.beginRun())));
 else good(store.mark(Number(numbers[0]), { pinned: true, verified: null }));
 store.close();
