@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { FOOTER_BYTES, FRAME_KIND } from "../../src/backup/archive/layout.ts";
 import { openArchive } from "../../src/backup/archive/reader.ts";
 import { createFrameRoom } from "../../src/backup/archive/workspace.ts";
+import { salvageArchive } from "../../src/backup/archive/salvage.ts";
+import { Dice } from "../../src/backup/index/random-entries.ts";
 import { indexOf, sampleBackup } from "../../src/backup/verify/testing.ts";
 import { verifyBackup } from "../../src/backup/verify/verify.ts";
 
@@ -80,4 +82,37 @@ test("any flipped bit is noticed by the full check, and what it damages is named
     if (what !== "index") expect([at, what, report.files]).toEqual([at, what, files]);
   }
   expect(tried).toBeGreaterThan(600);
+}, 60_000);
+
+test("whatever is written over an archive is an outcome: never an exception, and never good", async () => {
+  const path = join(dir, "spoilt");
+  const bytes = readFileSync(good);
+  const dice = new Dice(7);
+  for (let round = 0; round < 200; round++) {
+    const spoilt = Buffer.from(bytes);
+    for (let wound = 1 + dice.below(3); wound > 0; wound--) {
+      // The end is where the structure is: half of the wounds go there.
+      const reach = dice.chance(0.5) ? Math.min(bytes.length, 40_000) : bytes.length;
+      const at = bytes.length - 1 - dice.below(reach);
+      const other = dice.chance(0.5)
+        ? dice.bytes(1 + dice.below(600))
+        : bytes.subarray(dice.below(4096), 4800);
+      spoilt.set(other.subarray(0, bytes.length - at), at);
+    }
+    if (spoilt.equals(bytes)) continue;
+    writeFileSync(path, spoilt);
+    const salvaged = salvageArchive(path, createFrameRoom());
+    if (salvaged.kind === "archive") {
+      salvaged.archive.extra();
+      salvaged.archive.chunk(1);
+      salvaged.archive.close();
+    }
+    const report = await verifyBackup({
+      level: "full",
+      archivePath: path,
+      entries: salvaged.kind === "archive" ? indexOf(path) : () => ({ next: () => false }),
+      cached: true,
+    });
+    expect([round, report.kind === "verified" && report.ok]).toEqual([round, false]);
+  }
 }, 60_000);

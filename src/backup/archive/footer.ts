@@ -1,6 +1,14 @@
 /** @module The last 512 bytes of a complete archive: where everything is, how much, and the hash over all that names
  *  hashes (so that root, chunk table, chunks, index and files hang together). */
-import { FOOTER, FOOTER_BYTES, FOOTER_MAGIC, ARCHIVE_VERSION, MAGIC_BYTES } from "./layout.ts";
+import {
+  ARCHIVE_VERSION,
+  FOOTER,
+  FOOTER_BYTES,
+  FOOTER_MAGIC,
+  FRAME_HEADER_BYTES,
+  MAGIC_BYTES,
+  TABLE_FRAME_ROWS,
+} from "./layout.ts";
 import { getU64, setU64 } from "./chunk-table.ts";
 import { damaged } from "./faults.ts";
 import type { ArchiveFooter, OpenFault, Section } from "./types.ts";
@@ -64,6 +72,11 @@ export function decodeFooter(
     extra.offset === index.offset + index.bytes &&
     extra.offset + extra.bytes === sizeBytes - FOOTER_BYTES;
   if (!together) return damaged("the file is not as long as its footer says");
+  // Lists of these lengths will be made.
+  const possible =
+    [table, index, extra].every(({ bytes, frames }) => frames * FRAME_HEADER_BYTES <= bytes) &&
+    getU64(view, FOOTER.chunks) <= table.frames * TABLE_FRAME_ROWS;
+  if (!possible) return damaged("the footer counts more than there is room for");
   return {
     number: getU64(view, FOOTER.number),
     salt: view.getBigUint64(FOOTER.salt, true),

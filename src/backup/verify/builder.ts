@@ -54,7 +54,6 @@ export class PlanBuilder {
   /** Entries added. */
   count = 0;
   readonly #quick: boolean;
-  readonly #cached: boolean;
   readonly #own: Placed;
   readonly #archives: Placed[] = [];
   readonly #byPack = new Map<number, Placed | typeof FOREIGN | typeof MISSING>();
@@ -72,15 +71,14 @@ export class PlanBuilder {
 
   /** `archiveOf`: finds the other archives that the index points into (null: it is not there); null: leave them. */
   constructor(
-    options: { readonly quick: boolean; readonly cached: boolean },
+    quick: boolean,
     own: PlannedArchive,
     archiveOf: ((pack: number) => PlannedArchive | null) | null,
   ) {
-    this.#quick = options.quick;
-    this.#cached = options.cached;
+    this.#quick = quick;
     this.#archiveOf = archiveOf;
     this.#own = this.#place(own);
-    if (!options.quick) for (let chunk = 0; chunk < own.table.count; chunk++) this.#used[chunk] = 1;
+    if (!quick) for (let chunk = 0; chunk < own.table.count; chunk++) this.#used[chunk] = 1;
   }
 
   /** The next entry of the index. */
@@ -355,7 +353,6 @@ export class PlanBuilder {
       owners,
       batches: batchWords,
       quick: this.#quick,
-      cached: this.#cached,
       counters: new Int32Array(new SharedArrayBuffer(64)),
     };
   }

@@ -59,8 +59,6 @@ export interface VerifyPlan {
   readonly batches: Uint32Array;
   /** Only units with items are read, and no gaps. */
   readonly quick: boolean;
-  /** Read what is in memory; else what is on the device. */
-  readonly cached: boolean;
   /** Int32: [next batch, next string, stop, plain KiB done]. */
   readonly counters: Int32Array;
 }

@@ -3,7 +3,7 @@
 import { assert } from "../../base/assert.ts";
 import { libc, O_RDONLY, openFile } from "../../base/ffi.ts";
 import { ioError } from "../archive/faults.ts";
-import { dropCached, readFully, willReadInOrder } from "../archive/files.ts";
+import { readFully, willReadInOrder } from "../archive/files.ts";
 import { type FrameExpected, Seal, unpackFrame } from "../archive/frame.ts";
 import {
   aligned,
@@ -116,7 +116,6 @@ class Share {
       this.#other(ioError(fd, `opening ${described.path}`).text);
       return null;
     }
-    if (!this.#plan.cached) dropCached(fd);
     willReadInOrder(fd);
     const archive = { fd, seal: new Seal(described.salt) };
     this.#archives[index] = archive;

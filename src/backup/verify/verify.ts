@@ -65,10 +65,10 @@ class Verification {
   }
 
   async run(): Promise<VerifyReport> {
-    const { level, cached = false, archivePathOf } = this.#request;
-    if (!cached) dropCached(this.#archive.fd);
+    const { level, archivePathOf } = this.#request;
+    this.#forget(this.#archive);
     const builder = new PlanBuilder(
-      { quick: level === "quick", cached },
+      level === "quick",
       this.#planned(this.#archive),
       archivePathOf === undefined ? null : (pack) => this.#other(pack, archivePathOf),
     );
@@ -78,6 +78,10 @@ class Verification {
     const [findings] = await Promise.all([this.#threads(plan), this.#structure(level === "full")]);
     if (level === "full") this.#firstGap(plan);
     return this.#report(plan, builder.complaints, findings);
+  }
+
+  #forget(archive: ArchiveReader): void {
+    if (this.#request.cached !== true) dropCached(archive.fd);
   }
 
   /** The chunk table as far as it can be read. */
@@ -124,6 +128,7 @@ class Verification {
       return null;
     }
     this.#others.push(opened.archive);
+    this.#forget(opened.archive);
     return this.#planned(opened.archive);
   }
 
