@@ -3,6 +3,7 @@
 import type { JsonPath } from "../backup/archive/names.ts";
 import { type Entry, KIND } from "../backup/entry.ts";
 import { PackChunks } from "../backup/restore/chunks.ts";
+import { damageOf } from "../backup/restore/damage.ts";
 import { ContentWriter } from "../backup/restore/content.ts";
 import type { Spared } from "../backup/restore/extra.ts";
 import { ISSUE_KINDS, type Issue } from "../backup/restore/issues.ts";
@@ -10,7 +11,7 @@ import { openMounts } from "../backup/restore/mounts.ts";
 import type { OverwritePolicy } from "../backup/restore/policy.ts";
 import { PREVIEW_ACTIONS, type PreviewAction, preview } from "../backup/restore/preview.ts";
 import { type RestoreProgress, type RestoreReport, restore } from "../backup/restore/restore.ts";
-import { damageOf, type RestoreSource } from "../backup/restore/source.ts";
+import type { RestoreSource } from "../backup/restore/source.ts";
 import type { BackupNode } from "../backup/store/contract.ts";
 import { systemClock } from "../base/clock.ts";
 import { formatBytes, formatCount, formatDuration, formatRate } from "../base/units.ts";

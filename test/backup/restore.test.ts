@@ -20,6 +20,7 @@ import {
 } from "node:fs";
 import { AT_FDCWD, CPath, Statx } from "../../src/base/files.ts";
 import { NOTHING_SPARED } from "../../src/backup/restore/extra.ts";
+import { MalformedRecord } from "../../src/backup/index/record.ts";
 import { selectPaths } from "../../src/backup/restore/select.ts";
 import { isMalformed } from "../../src/base/brands.ts";
 import type { RestoreReport } from "../../src/backup/restore/restore.ts";
@@ -390,3 +391,80 @@ test.if(root)(
     expect(describeTree(target)).toEqual(describeTree(source));
   },
 );
+
+test.if(root)(
+  "who is not root gets the content, is told what could not be set, and lends nobody's rights",
+  () => {
+    const { home, source } = smallTree();
+    chmodSync(join(source, "five"), 0o4755);
+    backUp([source], archiveIn(home));
+    const target = join(home, "dst");
+    mkdirSync(target);
+    for (const directory of [top, home]) chmodSync(directory, 0o755);
+    chmodSync(archiveIn(home), 0o644);
+    chownSync(target, 65534, 65534);
+    const script = new URL("restore-process.ts", import.meta.url).pathname;
+    const command = [process.execPath, script, archiveIn(home), "1", source, target];
+    const drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+    const child = Bun.spawnSync([...drop, ...command], { stderr: "inherit" });
+    expect(child.stdout.toString()).toBe("begins\npartial 5 0\n");
+    expect(text(join(target, "five"))).toBe("55555");
+    expect(lstatSync(join(target, "five")).mode & 0o7777).toBe(0o755);
+    expect(lstatSync(join(target, "five")).mtimeMs).toBe(1_000_000_000);
+  },
+);
+
+test("TREE-13: further names of a file go by the policy too", async () => {
+  const { home, source } = smallTree();
+  linkSync(join(source, "five"), join(source, "six"));
+  linkSync(join(source, "five"), join(source, "seven"));
+  const backup = backUp([source], archiveIn(home));
+  const target = join(home, "dst");
+  await restoreTo(backup, target);
+  rmSync(join(target, "seven"));
+  writeFileSync(join(target, "seven"), "mine");
+  expect(told(await restoreTo(backup, target))).toEqual([
+    "exists seven: a file stands there that is not the backup's; it was left alone",
+  ]);
+  expect(await restoreTo(backup, target, { policy: "if-newer" })).toMatchObject({ outcome: "done", made: 0 });
+  expect(text(join(target, "seven"))).toBe("mine");
+  expect(await restoreTo(backup, target, { policy: "if-changed" })).toMatchObject({
+    outcome: "done",
+    links: 1,
+  });
+  expect(describeTree(target)).toEqual(describeTree(source));
+  // The first name is not the backup's: the others are not linked to something else.
+  rmSync(join(target, "five"));
+  writeFileSync(join(target, "five"), "mine");
+  rmSync(join(target, "six"));
+  expect(told(await restoreTo(backup, target)).map((line) => line.split(":")[0])).toEqual([
+    "failed six",
+    "exists five",
+  ]);
+});
+
+test("a damaged index ends the restore there, and is told; nothing is deleted then", async () => {
+  const { home, source } = smallTree();
+  const backup = backUp([source], archiveIn(home));
+  const target = join(home, "dst");
+  mkdirSync(target);
+  writeFileSync(join(target, "extra"), "x");
+  const index = {
+    ...backup.index,
+    count: backup.index.count,
+    cursor: () => {
+      const cursor = backup.index.cursor();
+      let read = 0;
+      return {
+        next: (entry: Parameters<typeof cursor.next>[0]) => {
+          if (++read === 5) throw new MalformedRecord("a record that is none");
+          return cursor.next(entry);
+        },
+      };
+    },
+  };
+  const report = await restoreTo({ ...backup, index }, target, { delete: NOTHING_SPARED });
+  expect(report).toMatchObject({ outcome: "partial", deleted: 0, made: 1 });
+  expect(told(report)[0]).toContain("what comes after this in the backup is not restored");
+  expect(text(join(target, "a/deep/three"))).toBe("333");
+});

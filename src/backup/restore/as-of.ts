@@ -64,7 +64,7 @@ export function chooseBackup<T extends Dated>(
     const known = first === last ? `${first}` : `${first} to ${last}`;
     return {
       kind: "none",
-      text: `no backup ${which} in this store (there are ${known}; \`list\` shows them)`,
+      text: `no backup ${which} in this store (it has ${known}; \`understudy list\` shows them)`,
     };
   }
   // Without a time the number decides: clocks are set back now and then.

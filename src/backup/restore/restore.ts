@@ -19,6 +19,7 @@ import { type Issue, IssueList, type IssueCounts, noIssues, ISSUE_KINDS } from "
 import { type LinkGroup, Links } from "./links.ts";
 import type { OverwritePolicy } from "./policy.ts";
 import { Pool, type SpawnWorker } from "./pool.ts";
+import { damageOf } from "./damage.ts";
 import { type EntryIndex, isWithin, SelectedEntries } from "./select.ts";
 import { type Mount, Target } from "./target.ts";
 
@@ -209,10 +210,10 @@ class Restore {
     try {
       return entries.next(entry);
     } catch (error) {
-      if (!(error instanceof Error)) throw error;
-      this.#indexFault = error.message;
-      const text = `the index of the backup is damaged: what comes after this is not restored (${error.message})`;
-      this.#issues.add("damaged", entry.path, entry.pathBytes, text);
+      const { text } = damageOf(error);
+      this.#indexFault = text;
+      const after = `${text}: what comes after this in the backup is not restored`;
+      this.#issues.add("damaged", entry.path, entry.pathBytes, after);
       return false;
     }
   }
@@ -285,8 +286,7 @@ class Restore {
         failed: (path, text) => this.#issues.add("failed", path, path.length, text),
       });
     } catch (error) {
-      if (!(error instanceof Error)) throw error;
-      this.#indexFault = error.message;
+      this.#indexFault = damageOf(error).text;
     }
   }
 

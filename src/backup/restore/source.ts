@@ -2,12 +2,11 @@
  *  and groups by name. */
 import { isMalformed, type Malformed } from "../../base/brands.ts";
 import { AT_FDCWD, CPath, Statx } from "../../base/files.ts";
-import { ArchiveDamaged } from "../archive/types.ts";
 import { KIND } from "../entry.ts";
-import { MalformedRecord } from "../index/record.ts";
 import { isFault, type ReadableStore } from "../store/contract.ts";
 import { type Identities, SAME_IDENTITIES } from "./attributes.ts";
 import type { PackPaths } from "./chunks.ts";
+import { type DamagedIndex, damageOf } from "./damage.ts";
 import type { Spared } from "./extra.ts";
 import { identitiesHere } from "./identities.ts";
 import type { Root } from "./mounts.ts";
@@ -19,11 +18,6 @@ export interface SelectedPaths {
   readonly paths: readonly Uint8Array[];
   /** As given. */
   readonly missing: readonly Uint8Array[];
-}
-
-export interface DamagedIndex {
-  readonly kind: "damaged";
-  readonly text: string;
 }
 
 export interface RestoreSource {
@@ -97,14 +91,6 @@ function guarded<T>(ask: () => T): T | DamagedIndex {
   } catch (error) {
     return damageOf(error);
   }
-}
-
-/** Bytes of an index that are not what was written; anything else is a bug. */
-export function damageOf(error: unknown): DamagedIndex {
-  if (error instanceof ArchiveDamaged || error instanceof MalformedRecord) {
-    return { kind: "damaged", text: `the index is damaged: ${error.message}` };
-  }
-  throw error;
 }
 
 function packsOf(store: ReadableStore): PackPaths {
