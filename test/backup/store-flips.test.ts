@@ -10,7 +10,7 @@ import { good, makeBackup, noise, readBackup, TEST_COMPUTER } from "../../src/ba
 const folder = mkdtempSync(join(tmpdir(), "understudy-flips-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const FLIPS = 250;
+const FLIPS = 120;
 const directory = join(folder, "store");
 const files = (...seeds: number[]) => new Map(seeds.map((seed) => [`f${seed}`, noise(seed, 3000)]));
 const expected = new Map([
