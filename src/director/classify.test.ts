@@ -28,6 +28,7 @@ describe("RED-18: the table of FACTS, row by row", () => {
     ["2/3A00", "state", "readElements"],
     ["6/2900 6/2800 6/3F01", "state", "readPosition"],
     ["B/4400 B/4B00", "path", "otherDrive"],
+    ["5/2500", "path", "replaceDrive"],
     ["D/0002 0/0002", "endOfMedium", "endOfMedium"],
   ];
   for (const [codes, blame, act] of rows)

@@ -106,7 +106,11 @@ function giveUpDrive(
   nowMs: number,
 ): Step {
   const { unreachable, timedOut } = recovery.evidence;
-  const notProven = (verdict.blame === "unclear" || verdict.blame === "path") && !unreachable && !timedOut;
+  const notProven =
+    verdict.act !== "replaceDrive" &&
+    (verdict.blame === "unclear" || verdict.blame === "path") &&
+    !unreachable &&
+    !timedOut;
   const out: DirectorEffect = notProven
     ? { kind: "releaseDrive", drive, suspect: true }
     : { kind: "markDriveFailed", drive, text: verdict.meaning };

@@ -129,6 +129,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
       const text = settings([drive(tgtd, 1), drive(tgtd, 2)], [changer(tgtd)], "spareCartridges = 1\n");
       await withBoth([tgtd], text, async (start) => {
         const lost = await loseDrive(start, () => deleteDrive(tgtd));
+        expect((await lost.gateway.api.status()).drives[0]).toMatchObject({ id: 1, state: "failed" });
         expect(await lost.gateway.stop()).toBe(0);
         const gateway = await start();
         const { job } = lost;
