@@ -4,7 +4,7 @@
  *  (1) Events are stepped one at a time; the effects of one step are carried out in order before the next event.
  *  (2) What takes time answers by an event with its attempt, however it ends: an answer that does not come is a failure. */
 import * as at from "../../wasm/ring/layout.ts";
-import type { DriveId } from "../base/brands.ts";
+import type { Barcode, DriveId } from "../base/brands.ts";
 import type { Clock } from "../base/clock.ts";
 import { logOf } from "../base/log.ts";
 import type { DeviceSettings } from "../config.ts";
@@ -31,6 +31,7 @@ const FLOW_WORDS: Readonly<Record<Flow, number>> = {
   report: at.FLOW_REPORT,
 };
 
+const ASC_NO_MEDIUM = 0x3a;
 const EVIDENCE_WITHIN_MS = 2000;
 const ANSWER_WITHIN_MS = 2000;
 const EJECT_WITHIN_MS = 120_000;
@@ -211,6 +212,9 @@ export class DeviceDesk {
         );
         return;
       }
+      case "findCartridge":
+        void this.find(effect.attempt, effect.cartridge);
+        return;
       case "couple":
         stock.couple(this.parts.settings.name, effect.drive);
         this.later({ kind: "coupled", attempt: effect.attempt });
@@ -307,6 +311,11 @@ export class DeviceDesk {
     });
   }
 
+  /** 607: what the robot sees, not what we remember. */
+  private async find(attempt: number, cartridge: Barcode): Promise<void> {
+    this.dispatch({ kind: "cartridgeFound", attempt, at: await this.parts.stock.find(cartridge) });
+  }
+
   /** 613: the drive gives its cartridge up, or does not. */
   private async unload(attempt: number, drive: DriveId): Promise<void> {
     const { robot } = this.parts.stock;
@@ -390,9 +399,14 @@ export class DeviceDesk {
   }
 
   private async load(attempt: number, drive: DriveId): Promise<void> {
-    const found = await this.parts.stock
-      .worker(drive)
-      .order<DriveCartridge>({ kind: "identify" }, READY_WITHIN_MS);
+    const worker = this.parts.stock.worker(drive);
+    const identify = () => worker.order<DriveCartridge>({ kind: "identify" }, READY_WITHIN_MS);
+    let found = await identify();
+    // The robot sees it in there, the drive does not: it may have been unloaded, and loads it when it is told to.
+    if (found !== undefined && senseCode(found.senseHex)?.asc === ASC_NO_MEDIUM) {
+      await worker.order({ kind: "load" }, READY_WITHIN_MS);
+      found = await identify();
+    }
     if (found?.kind === "inserted") {
       // Who it should be is known, and is compared in the next step; what the drive found is only the rest.
       const serial = this.cartridge?.serial ?? "";

@@ -12,7 +12,16 @@ import type { Initiator } from "../../src/iscsi/initiator.ts";
 import { putRead6 } from "../../src/scsi/cdb.ts";
 import { Gateway, temporaryDirectory } from "../end-to-end/gateway.ts";
 import { TapeJob, type Written } from "../end-to-end/tape-job.ts";
-import { FIRST_DRIVE, freePort, startTgtd, type Tgtd, tgtdObstacle } from "./tgtd.ts";
+import { moveMedium, transportTo } from "./network-library.ts";
+import {
+  FIRST_DRIVE,
+  FIRST_MAIL_SLOT,
+  FIRST_SLOT,
+  freePort,
+  startTgtd,
+  type Tgtd,
+  tgtdObstacle,
+} from "./tgtd.ts";
 
 const obstacle = tgtdObstacle();
 const title = obstacle === undefined ? "a library of others" : `a library of others (skipped: ${obstacle})`;
@@ -104,6 +113,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
   async function loseDrive(
     start: () => Promise<Gateway>,
     lose: () => Promise<void>,
+    driveAfter = 2,
   ): Promise<{ gateway: Gateway; job: TapeJob }> {
     const gateway = await start();
     const session = gateway.connect();
@@ -118,7 +128,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     expect(job.errorWords).toEqual([]);
     expect(readBack(session, job)).toEqual(job.written);
     const { devices } = await gateway.api.status();
-    expect(devices[0]).toMatchObject({ state: "Streaming", drive: { id: 2 } });
+    expect(devices[0]).toMatchObject({ state: "Streaming", drive: { id: driveAfter } });
     return { gateway, job };
   }
 
@@ -144,6 +154,46 @@ describe.skipIf(obstacle !== undefined)(title, () => {
         mustBeGood("changer", library.waitReady());
         library.unloadDrive(0);
         expect(await gateway.stop()).toBe(0);
+      });
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "RED-18, RED-33: a drive of others says in mid-job that it is empty (2/3A00), and the robot sees the cartridge there: another drive takes it out and goes on",
+    async () => {
+      const tgtd = await startTgtd({ port: freePort(), drives: 2, cartridges: 3, cartridgeMegabytes: 256 });
+      const text = settings([drive(tgtd, 1), drive(tgtd, 2)], [changer(tgtd)]);
+      const unit = ["--mode", "logicalunit", "--op", "update", "--tid", "1", "--lun", "1"];
+      await withBoth([tgtd], text, async (start) => {
+        const { gateway } = await loseDrive(start, async () => {
+          await tgtd.admin([...unit, "--params", "online=0"]);
+        });
+        const events = await gateway.api.events(0, 1000);
+        expect(events.map(({ transition }) => transition)).toContain("looked");
+      });
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "RED-18, RED-33: somebody takes the cartridge out of the drive and into another slot in mid-job: the robot is asked, it is fetched back, compared, and the job goes on in the same drive",
+    async () => {
+      const tgtd = await startTgtd({ port: freePort(), drives: 1, cartridges: 3, cartridgeMegabytes: 256 });
+      const text = settings([drive(tgtd, 1)], [changer(tgtd)]).replace("spares = 1", "spares = 0");
+      await withBoth([tgtd], text, async (start) => {
+        const { gateway } = await loseDrive(
+          start,
+          async () => {
+            const robot = transportTo(tgtd, tgtd.changerLun);
+            moveMedium(robot, FIRST_SLOT, FIRST_MAIL_SLOT);
+            moveMedium(robot, FIRST_DRIVE, FIRST_SLOT);
+            robot.close();
+          },
+          1,
+        );
+        const texts = (await gateway.api.events(0, 1000)).map((event) => event.text);
+        expect(texts).toContain("the robot finds VT0002L8 in a slot");
       });
     },
     TIMEOUT_MS,
