@@ -92,7 +92,7 @@ export function httpPorts(house: HouseFacts): HttpPorts {
       standIns: standInStatus(house.stock),
       sessions: [...house.sessions],
     }),
-    library: () => libraryStatus(house.stock.robot.inventory(), house.desks),
+    library: () => libraryStatus(house.settings.library.kind, house.stock.robot.inventory(), house.desks),
     events: house.catalog,
     async injectFault(drive, rule) {
       const unknown = known(drive);

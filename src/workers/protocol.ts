@@ -2,7 +2,7 @@
  *  mailbox (JSON). Worker to main: postMessage at any time, also from a Worker that loops in FFI. */
 import type { MailboxMemory } from "../base/mailbox.ts";
 import type { LoadedCartridge } from "../director/tee/tee-port.ts";
-import type { ChapAccess } from "../iscsi/chap.ts";
+import type { ChapAccess, OwnLogin } from "../iscsi/chap.ts";
 import type { Sense } from "../scsi/sense.ts";
 import type { Element } from "../scsi/unit/ports.ts";
 
@@ -29,6 +29,8 @@ export interface IscsiUnitSpec {
   readonly targetName: string;
   readonly lun: number;
   readonly initiatorName: string;
+  /** Secrets, in memory only; null: without a password. */
+  readonly chap: OwnLogin | null;
 }
 
 /** A drive of others. */

@@ -6,6 +6,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { examine } from "../../src/app/doctor.ts";
 import { CommandReply } from "../../src/base/command-reply.ts";
+import { librarySchema } from "../../src/base/status.ts";
 import { HostChanger } from "../../src/cli/host/host-changer.ts";
 import { mustBeGood } from "../../src/cli/host/host-tape.ts";
 import type { Initiator } from "../../src/iscsi/initiator.ts";
@@ -195,6 +196,48 @@ describe.skipIf(obstacle !== undefined)(title, () => {
         const texts = (await gateway.api.events(0, 1000)).map((event) => event.text);
         expect(texts).toContain("the robot finds VT0002L8 in a slot");
       });
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "RED-01, RED-33: a library of others that wants CHAP, both ways: changer and drives are used; with another secret the start is refused, and says why",
+    async () => {
+      const tgtd = await startTgtd({ port: freePort(), drives: 1, cartridges: 2, cartridgeMegabytes: 64 });
+      const secrets = temporaryDirectory("secrets");
+      const account = (op: string, ...rest: string[]) =>
+        tgtd.admin(["--mode", "account", "--op", op, ...rest]);
+      const file = (name: string, text: string) => {
+        writeFileSync(join(secrets, name), text, { mode: 0o600 });
+        return join(secrets, name);
+      };
+      const entry = (own: string) =>
+        `chap = [{ user = "gateway", secretFile = "${own}", mutual = { user = "library", secretFile = "${file("library", "stapleandthensome")}" } }]\n`;
+      try {
+        await account("new", "--user", "gateway", "--password", "correcthorsebattery");
+        await account("bind", "--tid", "1", "--user", "gateway");
+        await account("new", "--user", "library", "--password", "stapleandthensome");
+        await account("bind", "--tid", "1", "--user", "library", "--outgoing");
+        const text = settings([drive(tgtd, 1)], [changer(tgtd)]).replace("spares = 1", "spares = 0");
+        const wrong = { settings: text + entry(file("wrong", "not what it should be")) };
+        const refused = Gateway.start({ ...wrong, directory: join(secrets, "refused") });
+        expect(await refused.then(() => "started", String)).toContain("authentication failure");
+        const good = text + entry(file("gateway", "correcthorsebattery"));
+        await withBoth([tgtd], good, async (start) => {
+          const gateway = await start();
+          const session = gateway.connect();
+          const job = new TapeJob(session);
+          job.load("VT0002L8");
+          for (let n = 0; n < 20; n++) job.block(BLOCK_BYTES);
+          job.filemarks(1);
+          expect(job.errorWords).toEqual([]);
+          const answer = await fetch(`${gateway.ready.httpUrl}/api/v1/library`);
+          expect(librarySchema.parse(await answer.json()).kind).toBe("iscsi");
+        });
+      } finally {
+        await tgtd.stop();
+        rmSync(secrets, { recursive: true, force: true });
+      }
     },
     TIMEOUT_MS,
   );
