@@ -9,7 +9,7 @@ import type { Clock } from "../base/clock.ts";
 import { logOf } from "../base/log.ts";
 import type { DeviceSettings } from "../config.ts";
 import type { FaultEvidence, SenseCode } from "../director/classify.ts";
-import { NO_SCORES } from "../director/classify.ts";
+import { alertsForHost, NO_SCORES } from "../director/classify.ts";
 import type { DirectorEffect, DirectorEvent, DirectorState, Flow } from "../director/states.ts";
 import { step } from "../director/step.ts";
 import type { AlignOutcome } from "../director/tee/align.ts";
@@ -259,7 +259,10 @@ export class DeviceDesk {
         stock.score(effect.drive, effect.cartridge, effect.verdict.blame);
         return;
       case "reportToHost":
-        void this.parts.front()?.order({ kind: "report", device: this.index, sense: effect.sense });
+        void this.parts.front()?.order({
+          ...{ kind: "report", device: this.index },
+          ...{ sense: effect.sense, tapeAlerts: effect.tapeAlerts },
+        });
         return;
       case "notify":
         log[effect.severity === "info" ? "info" : "warning"](effect.text, { device: this.name });
@@ -292,6 +295,23 @@ export class DeviceDesk {
       drive: notice.driveId as DriveId,
       evidence: evidenceFrom(notice.senseHex, notice.outcome, notice.text),
     });
+  }
+
+  /** At a load and before an unload, while nobody writes: the drive's flags, for the host and for the operator. */
+  async noteAlerts(drive: DriveId): Promise<void> {
+    const told = await this.parts.stock
+      .worker(drive)
+      .order<{ tapeAlerts: readonly number[] }>({ kind: "evidence" }, EVIDENCE_WITHIN_MS);
+    const tapeAlerts = told?.tapeAlerts ?? [];
+    if (tapeAlerts.length === 0) return;
+    const text = `drive ${drive} raises TapeAlert ${tapeAlerts.join(", ")}`;
+    log.warning(text, { device: this.name });
+    this.parts.stock.record({
+      ...{ kind: "drive", severity: "warning", device: this.parts.settings.name, transition: "tapeAlert" },
+      ...{ text, evidence: { drive, tapeAlerts: [...tapeAlerts] } },
+    });
+    const flags = alertsForHost(tapeAlerts);
+    if (flags.length > 0) await this.parts.front()?.order({ kind: "alerts", device: this.index, flags });
   }
 
   private async gather(attempt: number, drive: DriveId, evidence: FaultEvidence): Promise<void> {

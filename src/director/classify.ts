@@ -164,6 +164,15 @@ function rowOfAlerts(alerts: readonly number[]): Row | undefined {
   return ROWS.find((row) => row.tapeAlerts.some((alert) => alerts.includes(alert)));
 }
 
+/** What a backup server is told of the flags of a drive that has not failed: all that is of the medium, the job or cleaning.
+ *  A failing mechanism is ours to mend. */
+export function alertsForHost(alerts: readonly number[]): number[] {
+  return alerts.filter((alert) => {
+    const blame = rowOfAlerts([alert])?.blame;
+    return blame !== "drive" && blame !== "mechanism";
+  });
+}
+
 const SPEAKS_PLAINLY: ReadonlySet<Blame> = new Set(["drive", "cartridge", "mechanism", "cleaning"]);
 
 function rowOf(evidence: FaultEvidence): Row {

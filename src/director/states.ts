@@ -305,8 +305,12 @@ export type DirectorEffect =
       readonly cartridge: Barcode | null;
       readonly verdict: Verdict;
     }
-  /** 609: the next command of the host gets this, deferred. */
-  | { readonly kind: "reportToHost"; readonly sense: SenseCode }
+  /** 609: the next command of the host gets this, deferred; the drive's flags are told with it. */
+  | {
+      readonly kind: "reportToHost";
+      readonly sense: SenseCode;
+      readonly tapeAlerts: readonly number[];
+    }
   /** To people: mail, webhook, panel. */
   | { readonly kind: "notify"; readonly severity: Severity; readonly text: string }
   /** To the catalog. */

@@ -479,8 +479,12 @@ describe("RED-19 (608-609): no spare", () => {
   });
 
   test("report: the host gets the drive's own sense, deferred", () => {
-    const scene = new Scene().fail().gathered().answered("noSpare");
+    const scene = new Scene()
+      .fail()
+      .gathered({ ...dead, tapeAlerts: [30] })
+      .answered("noSpare");
     expect(scene.state).toMatchObject({ name: "Halted", reason: "noSpare", flow: "report" });
+    expect(scene.effect("reportToHost")?.tapeAlerts).toEqual([30]);
     expect(scene.effect("reportToHost")?.sense).toEqual({ key: 4, asc: 0x44, ascq: 0, deferred: true });
   });
 

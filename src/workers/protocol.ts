@@ -221,7 +221,14 @@ export type FrontOrder =
   | { readonly kind: "load"; readonly device: number; readonly cartridge: LoadedCartridge }
   | { readonly kind: "unload"; readonly device: number }
   | { readonly kind: "moved"; readonly moveId: number; readonly sense: Sense | null }
-  | { readonly kind: "report"; readonly device: number; readonly sense: Sense | null }
+  | {
+      readonly kind: "report";
+      readonly device: number;
+      readonly sense: Sense | null;
+      readonly tapeAlerts: readonly number[];
+    }
+  /** TapeAlert flags of the real drive that the host may hear of. */
+  | { readonly kind: "alerts"; readonly device: number; readonly flags: readonly number[] }
   | { readonly kind: "outOfService"; readonly device: number }
   /** No new sessions; tell those there are; close when idle. */
   | { readonly kind: "stop" };
