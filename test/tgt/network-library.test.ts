@@ -113,7 +113,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
   /** 200 blocks and a filemark on the way, the drive lost, 100 more: nothing of it is heard by the host. */
   async function loseDrive(
     start: () => Promise<Gateway>,
-    lose: () => Promise<void>,
+    lose: (job: TapeJob) => Promise<void>,
     driveAfter = 2,
   ): Promise<{ gateway: Gateway; job: TapeJob }> {
     const gateway = await start();
@@ -123,7 +123,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     for (let n = 0; n < 100; n++) job.block(BLOCK_BYTES + n);
     job.filemarks(1);
     for (let n = 0; n < 100; n++) job.block(BLOCK_BYTES);
-    await lose();
+    await lose(job);
     for (let n = 0; n < 100; n++) job.block(BLOCK_BYTES);
     job.filemarks(1);
     expect(job.errorWords).toEqual([]);
@@ -167,7 +167,8 @@ describe.skipIf(obstacle !== undefined)(title, () => {
       const text = settings([drive(tgtd, 1), drive(tgtd, 2)], [changer(tgtd)]);
       const unit = ["--mode", "logicalunit", "--op", "update", "--tid", "1", "--lun", "1"];
       await withBoth([tgtd], text, async (start) => {
-        const { gateway } = await loseDrive(start, async () => {
+        const { gateway } = await loseDrive(start, async (job) => {
+          job.filemarks(1); // between two commands of the drive
           await tgtd.admin([...unit, "--params", "online=0"]);
         });
         const events = await gateway.api.events(0, 1000);
@@ -185,7 +186,8 @@ describe.skipIf(obstacle !== undefined)(title, () => {
       await withBoth([tgtd], text, async (start) => {
         const { gateway } = await loseDrive(
           start,
-          async () => {
+          async (job) => {
+            job.filemarks(1); // in the middle of a WRITE tgtd would call it a medium error
             const robot = transportTo(tgtd, tgtd.changerLun);
             moveMedium(robot, FIRST_SLOT, FIRST_MAIL_SLOT);
             moveMedium(robot, FIRST_DRIVE, FIRST_SLOT);
