@@ -29,6 +29,7 @@ const cli = createCli({
   startServer: start,
   cartridges: cartridgePort,
   doctor: examine,
+  spawnWorker,
   demo: (request) => runDemo(request, { console: io, startServer: start, runHost }),
   console: io,
 });

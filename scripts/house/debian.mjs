@@ -36,8 +36,8 @@ function isInstalled(name) {
   }
 }
 
-export function missingPackages() {
-  return wantedPackages().filter((name) => !isInstalled(name));
+export function missingPackages(wanted = wantedPackages()) {
+  return wanted.filter((name) => !isInstalled(name));
 }
 
 async function install(names) {
@@ -57,12 +57,12 @@ async function install(names) {
 }
 
 /** Resolves with what is missing still. */
-export async function setUpDebian() {
-  let missing = missingPackages();
+export async function setUpDebian(wanted = wantedPackages()) {
+  let missing = missingPackages(wanted);
   if (missing.length > 0 && process.getuid?.() === 0 && existsSync("/usr/bin/apt-get")) {
     say(`set-up: installing Debian packages: ${missing.join(" ")}`);
     await install(missing);
-    missing = missingPackages();
+    missing = missingPackages(wanted);
   }
   if (missing.length > 0) {
     say(`set-up: these Debian packages are missing: ${missing.join(" ")}`);

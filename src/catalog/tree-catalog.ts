@@ -3,7 +3,7 @@
  *      there, and with a seal that fits.
  *  (2) No failure of it is anybody's failure: where it cannot be read (missing, damaged, locked, a read-only file system)
  *      rows are missing; where it cannot be written (a full disk) they are not kept. The caller then reads the archives. */
-import { Database } from "bun:sqlite";
+import { Database, type Statement } from "bun:sqlite";
 import { rmSync } from "node:fs";
 import { and, eq } from "drizzle-orm";
 import { type BunSQLiteDatabase, drizzle } from "drizzle-orm/bun-sqlite";
@@ -26,13 +26,29 @@ function sealOf(...parts: readonly (string | number | Uint8Array)[]): string {
   return hash.toString(16).padStart(16, "0");
 }
 
+/** A list of all statements made from now on. They are ended with the database: it gives its file free only then, and a disk
+ *  with an open file on it cannot be unmounted. */
+function statementsOf(database: Database): Statement[] {
+  const statements: Statement[] = [];
+  const prepare = database.prepare.bind(database);
+  const listed: typeof prepare = (sql, bound) => {
+    const statement = prepare(sql, bound);
+    statements.push(statement as unknown as Statement);
+    return statement as never;
+  };
+  database.prepare = listed as Database["prepare"];
+  return statements;
+}
+
 export class TreeCatalog {
   readonly #database: Database | null;
   readonly #orm: BunSQLiteDatabase | null;
+  readonly #statements: readonly Statement[];
   readonly #writable: boolean;
 
   private constructor(database: Database | null, writable: boolean) {
     this.#database = database;
+    this.#statements = database === null ? [] : statementsOf(database);
     this.#orm = database === null ? null : drizzle({ client: database });
     this.#writable = writable;
   }
@@ -111,7 +127,7 @@ export class TreeCatalog {
         if (sealOf(number, row.pack, root, row.bitmap) !== row.seal) return null;
         // Pack 0 stands for the list itself: how many there are besides it.
         if (row.pack === 0) packs = row.bitmap.readUInt32LE(0);
-        else found.set(row.pack, Bun.zstdDecompressSync(row.bitmap));
+        else found.set(row.pack, new Uint8Array(Bun.zstdDecompressSync(row.bitmap)));
       }
       return found.size === packs ? found : null;
     } catch {
@@ -140,6 +156,7 @@ export class TreeCatalog {
   }
 
   close(): void {
+    for (const statement of this.#statements) statement.finalize();
     this.#database?.close();
   }
 }

@@ -70,6 +70,9 @@ function bench(
       ...cartridges,
     },
     doctor: async () => report,
+    spawnWorker: () => {
+      throw new Error("no Worker is made here");
+    },
     demo: async (request) => {
       asked.demo.push(request);
       return 0;

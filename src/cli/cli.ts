@@ -2,16 +2,26 @@
  *  to do. `run` resolves with the exit code and never throws; the caller ends the process with it at once
  *  (`process.exit`), since a server that was told to quit may still be draining. */
 import { Command, CommanderError } from "commander";
+import { addBackup } from "./commands/backup.ts";
 import { addCache } from "./commands/cache.ts";
 import { addCartridge } from "./commands/cartridge.ts";
 import { addDemo } from "./commands/demo.ts";
+import { addDiff } from "./commands/diff.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addDrive } from "./commands/drive.ts";
 import { addEvents } from "./commands/events.ts";
+import { addFind } from "./commands/find.ts";
+import { addList } from "./commands/list.ts";
+import { addPare } from "./commands/pare.ts";
+import { addPin } from "./commands/pin.ts";
 import { addPlan } from "./commands/plan.ts";
+import { addRestore } from "./commands/restore.ts";
 import { addRetry } from "./commands/retry.ts";
 import { addServe } from "./commands/serve.ts";
 import { addStatus } from "./commands/status.ts";
+import { addStore } from "./commands/store.ts";
+import { addVerify } from "./commands/verify.ts";
+import { addVersions } from "./commands/versions.ts";
 import { CommandFailure, EXIT, EXIT_HELP } from "./exit.ts";
 import type { CliPorts } from "./ports.ts";
 
@@ -41,7 +51,26 @@ async function run(ports: CliPorts, args: readonly string[]): Promise<number> {
     })
     .exitOverride();
   // Commands inherit output and exitOverride from the program that makes them: set both first.
-  const commands = [addServe, addStatus, addEvents, addDrive, addCache, addRetry, addCartridge, addDoctor];
+  const commands = [
+    addServe,
+    addStatus,
+    addEvents,
+    addDrive,
+    addCache,
+    addRetry,
+    addCartridge,
+    addDoctor,
+    addStore,
+    addBackup,
+    addRestore,
+    addVerify,
+    addList,
+    addVersions,
+    addDiff,
+    addFind,
+    addPare,
+    addPin,
+  ];
   for (const add of [...commands, addPlan, addDemo]) {
     add(program, ports, finish);
   }

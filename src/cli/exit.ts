@@ -14,6 +14,8 @@ export const EXIT = {
   refused: 5,
   /** `doctor` found nothing that keeps the server from starting, but something that may go wrong. */
   doubtful: 6,
+  /** Done, but not all of it: files that could not be read or restored, or that are damaged, are listed. */
+  partial: 7,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
@@ -21,7 +23,7 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 export const EXIT_HELP = `
 Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 no server answers,
 4 stopped with data that is not on tape (the cache keeps it), 5 start refused (port or state directory in use),
-6 doctor has warnings.`;
+6 doctor has warnings, 7 done in part: the files that are missing or damaged are listed.`;
 
 /** Ends a command: one line for standard error, and the code. */
 export class CommandFailure extends Error {

@@ -138,6 +138,8 @@ export interface CliPorts {
   readonly cartridges: CartridgePort;
   /** Looks at a set-up; changes nothing. */
   doctor(request: DoctorRequest): Promise<DoctorReport>;
+  /** Makes a Worker that does what its first message says (its role). */
+  spawnWorker(name: string): Worker;
   /** Runs the demonstration; resolves with the exit code. */
   demo(request: DemoRequest): Promise<number>;
   readonly console: CliConsole;

@@ -72,6 +72,9 @@ function cli(token: string | undefined = TOKEN) {
       change: async () => ({ kind: "failed", text: "no library" }),
     },
     doctor: async () => ({ worst: "good", findings: [] }),
+    spawnWorker: () => {
+      throw new Error("no Worker is made here");
+    },
     demo: async () => 0,
     console: {
       out: (text) => {

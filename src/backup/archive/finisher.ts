@@ -16,7 +16,7 @@ import { writeFault } from "./faults.ts";
 import { clearRange } from "./files.ts";
 import { encodeFooter } from "./footer.ts";
 import { packFrame, Seal, writeFrame } from "./frame.ts";
-import { readHeader } from "./header.ts";
+import { headerText, readHeader } from "./header.ts";
 import {
   FOOTER_BYTES,
   FRAME_HEADER_BYTES,
@@ -69,6 +69,7 @@ export class ArchiveFinisher {
   #tail = 0;
   #tableSection: Section = { offset: 0, bytes: 0, frames: 0 };
   #indexFrames = 0;
+  #headerText = "";
   #begun = false;
 
   constructor(options: FinisherOptions) {
@@ -101,6 +102,7 @@ export class ArchiveFinisher {
     const header = readHeader(fd, room);
     assert(header.kind === "header", "the header was written before the chunks");
     this.#root.update(header.block);
+    this.#headerText = headerText(header.block);
     this.#table.grow(space.chunks);
     this.#tail = space.tail;
     const { bytes } = this.#table;
@@ -124,7 +126,7 @@ export class ArchiveFinisher {
     const { fd, header } = this.#options;
     const indexOffset = this.#tableSection.offset + this.#tableSection.bytes;
     const index = { offset: indexOffset, bytes: this.#tail - indexOffset, frames: this.#indexFrames };
-    const extraBytes = encodeExtra(totals.extra, totals.changes);
+    const extraBytes = encodeExtra(totals.extra, totals.changes, this.#headerText);
     const extraOffset = this.#tail;
     let frames = 0;
     for (let at = 0; at < extraBytes.length; at += EXTRA_FRAME_BYTES)

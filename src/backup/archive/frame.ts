@@ -118,6 +118,8 @@ export interface FrameExpected {
   readonly offset: number;
   readonly storedBytes: number;
   readonly plainBytes: number;
+  /** Of the plain bytes, where another place than the frame itself tells it. */
+  readonly hash?: bigint;
 }
 
 export function frameName(kind: FrameKind, number: number): string {
@@ -151,11 +153,14 @@ export function unpackFrame(
     view.getUint32(storedAt + FRAME.plainBytes, true) !== plainBytes
   )
     return damaged(`${name}: another frame stands at ${expected.offset}`);
+  const hash = view.getBigUint64(storedAt + FRAME.hash, true);
+  if (expected.hash !== undefined && expected.hash !== hash)
+    return damaged(`${name}: its hash is not the chunk table's`);
   const codec = workspace.codec(view.getUint8(storedAt + FRAME.codec));
   if (codec === null) return damaged(`${name}: packed by an unknown codec`);
   const got = codec.decompress(storedAt + FRAME_HEADER_BYTES, storedBytes, plainAt, plainBytes);
   if (got !== plainBytes) return damaged(`${name}: its stored bytes do not unpack`);
-  if (workspace.hash(plainAt, plainBytes) !== view.getBigUint64(storedAt + FRAME.hash, true))
+  if (workspace.hash(plainAt, plainBytes) !== hash)
     return damaged(`${name}: its bytes do not fit their hash`);
   return null;
 }

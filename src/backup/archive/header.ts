@@ -51,6 +51,10 @@ export function encodeHeader(header: ArchiveHeader): Uint8Array {
       salt: salt.toString(16).padStart(16, "0"),
     }),
   );
+  return blockOf(json);
+}
+
+function blockOf(json: Buffer): Uint8Array {
   const block = new Uint8Array(headerBlockBytes(json.length));
   const view = new DataView(block.buffer);
   block.set(Buffer.from(HEADER_MAGIC, "latin1"));
@@ -59,6 +63,19 @@ export function encodeHeader(header: ArchiveHeader): Uint8Array {
   view.setBigUint64(HEADER.jsonHash, BigInt(Bun.hash.xxHash3(json)), true);
   block.set(json, HEADER.json);
   return block;
+}
+
+/** The JSON text within a block. */
+export function headerText(block: Uint8Array): string {
+  const jsonBytes = new DataView(block.buffer, block.byteOffset).getUint32(HEADER.jsonBytes, true);
+  return Buffer.from(block.subarray(HEADER.json, HEADER.json + jsonBytes)).toString("utf8");
+}
+
+/** The header and its block of a text that `headerText` gave; null: it is none. */
+export function headerFromText(text: string): { header: ArchiveHeader; block: Uint8Array } | null {
+  const json = Buffer.from(text);
+  const header = parseHeader(json);
+  return header === null ? null : { header, block: blockOf(json) };
 }
 
 /** Length of the header block, after which frames may stand. When a partial archive is taken over, a new header must not

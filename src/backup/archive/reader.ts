@@ -1,6 +1,7 @@
 /** @module An archive, read at any place: header, footer, chunks by number, pages of the index.
  *  (1) Nothing is handed out that was not checked against its hash.
- *  (2) Opening reads header and footer alone; chunk table and index are read as they are needed. */
+ *  (2) A damaged chunk table costs nothing: where its chunks lie is found by looking for them.
+ *  (3) Opening reads header and footer alone; chunk table and index are read as they are needed. */
 import { assert } from "../../base/assert.ts";
 import { libc, O_RDONLY, openFile } from "../../base/ffi.ts";
 import { decodeExtra } from "./extra.ts";
@@ -8,7 +9,8 @@ import { damaged, ioError } from "./faults.ts";
 import { fileBytes, readFully } from "./files.ts";
 import { decodeFooter } from "./footer.ts";
 import { frameName, readFrame, Seal } from "./frame.ts";
-import { ChunkTable } from "./chunk-table.ts";
+import { ChunkTable, RowList } from "./chunk-table.ts";
+import { scanFrames } from "./frame-scan.ts";
 import { readHeader } from "./header.ts";
 import {
   aligned,
@@ -39,6 +41,8 @@ interface SectionFrame {
   readonly storedBytes: number;
   readonly plainBytes: number;
 }
+
+const LOST: SectionFrame = { offset: 0, storedBytes: 0, plainBytes: 0 };
 
 /** What INDEX reads. `page` throws ArchiveDamaged. */
 export interface ArchivePages {
@@ -94,7 +98,10 @@ export class ArchiveReader {
   readonly headerBlock: Uint8Array;
   readonly footer: ArchiveFooter;
   readonly seal: Seal;
+  /** What had to be mended to read it (salvage.ts), in words. */
+  readonly repairs: readonly string[];
   readonly #room: FrameRoom;
+  #found: ChunkTable | null = null;
   readonly #sections = new Map<FrameKind, readonly SectionFrame[]>();
   readonly #tablePages: (ChunkTable | undefined)[] = [];
 
@@ -106,7 +113,9 @@ export class ArchiveReader {
     headerBlock: Uint8Array,
     footer: ArchiveFooter,
     room: FrameRoom,
+    repairs: readonly string[] = [],
   ) {
+    this.repairs = repairs;
     this.fd = fd;
     this.path = path;
     this.sizeBytes = sizeBytes;
@@ -132,15 +141,40 @@ export class ArchiveReader {
     const page = Math.floor(number / TABLE_FRAME_ROWS);
     let rows = this.#tablePages[page];
     if (rows === undefined) {
-      const plain = this.frame(FRAME_KIND.table, page);
-      if (!(plain instanceof Uint8Array)) return plain;
-      const expected = Math.min(TABLE_FRAME_ROWS, this.footer.chunks - page * TABLE_FRAME_ROWS);
-      if (plain.length !== expected * ROW_BYTES)
-        return damaged("the chunk table is not as long as it should be");
+      const plain = this.tablePage(page);
+      if (!(plain instanceof Uint8Array)) return this.foundChunks().row(number);
       rows = new ChunkTable(plain);
       this.#tablePages[page] = rows;
     }
     return rows.row(number % TABLE_FRAME_ROWS);
+  }
+
+  /** TABLE_FRAME_ROWS rows of the chunk table, or what the last page has. */
+  tablePage(page: number): Uint8Array | ReadFault {
+    const frames = this.frames(FRAME_KIND.table);
+    if ("kind" in frames) return frames;
+    const plain = page < frames.length ? this.frame(FRAME_KIND.table, page) : new Uint8Array(0);
+    if (!(plain instanceof Uint8Array)) return plain;
+    const rows = Math.min(TABLE_FRAME_ROWS, this.footer.chunks - page * TABLE_FRAME_ROWS);
+    return plain.length === rows * ROW_BYTES
+      ? plain
+      : damaged("the chunk table is not as long as it should be");
+  }
+
+  /** The chunks' places as their frames tell them, whatever the chunk table says. */
+  foundChunks(): ChunkTable {
+    if (this.#found !== null) return this.#found;
+    const { workspace, storedAt } = this.#room;
+    const [from, to] = [this.headerBlock.length, this.footer.table.offset];
+    const rows = new RowList();
+    for (const frame of scanFrames(this.fd, this.seal, workspace, storedAt, from, to)) {
+      if (frame.kind !== FRAME_KIND.chunk || frame.number >= this.footer.chunks) continue;
+      rows.add(frame.number, frame.offset, frame.storedBytes, frame.plainBytes, frame.hash);
+    }
+    this.#found = new ChunkTable();
+    this.#found.addRows(rows.take());
+    this.#found.grow(this.footer.chunks);
+    return this.#found;
   }
 
   /** The whole chunk table. */
@@ -191,6 +225,7 @@ export class ArchiveReader {
     const frame = (frames as readonly SectionFrame[])[number];
     assert(frame !== undefined, `${frameName(kind, number)} exists`);
     const { workspace, storedAt, plainAt } = this.#room;
+    if (frame === LOST) return damaged(`${frameName(kind, number)}: it is not where it should be`);
     const fault = readFrame(workspace, this.fd, this.seal, { kind, number, ...frame }, storedAt, plainAt);
     return fault ?? workspace.bytes.slice(plainAt, plainAt + frame.plainBytes);
   }
@@ -216,14 +251,22 @@ export class ArchiveReader {
       const got = readFully(this.fd, workspace.base + storedAt, FRAME_HEADER_BYTES, offset);
       if (got < 0) return ioError(got, `reading ${name}`);
       if (got < FRAME_HEADER_BYTES || !this.seal.fits(workspace, storedAt, offset))
-        return damaged(`${name}: no such frame at ${offset}`);
+        return this.#search(kind, section);
       const storedBytes = workspace.view.getUint32(storedAt + FRAME.storedBytes, true);
       const plainBytes = workspace.view.getUint32(storedAt + FRAME.plainBytes, true);
       frames.push({ offset, storedBytes, plainBytes });
       offset += aligned(FRAME_HEADER_BYTES + storedBytes);
     }
-    if (offset !== end || frames.length !== section.frames)
-      return damaged(`the section of ${frameName(kind, 0)} is not as long as the footer says`);
+    return offset === end && frames.length === section.frames ? frames : this.#search(kind, section);
+  }
+
+  /** The frames of a section some of which are damaged: those are of no bytes at offset 0, where no frame can be. */
+  #search(kind: FrameKind, section: Section): readonly SectionFrame[] {
+    const { workspace, storedAt } = this.#room;
+    const frames: SectionFrame[] = Array.from({ length: section.frames }, () => LOST);
+    const end = section.offset + section.bytes;
+    for (const frame of scanFrames(this.fd, this.seal, workspace, storedAt, section.offset, end))
+      if (frame.kind === kind && frame.number < section.frames) frames[frame.number] = frame;
     return frames;
   }
 

@@ -1,14 +1,11 @@
 /** @module Which paths a backup may have changed, as against its parent: new, gone, or with other facts. So few bytes
  *  that the versions of a path are found without opening the indexes of all backups.
  *
- *  u8 1, then the sorted low halves of the paths' xxHash3, each as the varint of the difference to the one before,
- *  less one. No bytes at all: any path may have changed. */
+ *  The sorted low halves of the paths' xxHash3, each as the varint of the difference to the one before, less one. */
 import { ByteReader, ByteWriter, MalformedRecord } from "./varint.ts";
 
 /** Beyond it a list is not worth its bytes: any path may have changed. */
 export const CHANGES_MAX = 64 * 1024;
-
-const LIST = 1;
 
 /** In [0, 2^32). */
 export function pathHash(path: Uint8Array, pathBytes = path.length): number {
@@ -29,12 +26,11 @@ export class ChangesWriter {
     }
   }
 
-  /** Never empty; null: too many to tell. */
+  /** Empty: no path; null: too many to tell. */
   finish(): Uint8Array | null {
     if (this.#tooMany) return null;
     const sorted = Uint32Array.from(this.#hashes).sort();
     const writer = new ByteWriter();
-    writer.varint(LIST);
     let previous = -1;
     for (const hash of sorted) {
       if (hash === previous) continue;
@@ -48,9 +44,9 @@ export class ChangesWriter {
 export class Changes {
   readonly #hashes: Uint32Array | null;
 
-  /** Null or empty: any path may have changed. Throws MalformedRecord. */
+  /** Null: any path may have changed. Throws MalformedRecord. */
   constructor(bytes: Uint8Array | null) {
-    this.#hashes = bytes === null || bytes.length === 0 ? null : readHashes(bytes);
+    this.#hashes = bytes === null ? null : readHashes(bytes);
   }
 
   /** False: the path is in this backup just as it is in its parent, or in neither. */
@@ -71,7 +67,6 @@ export class Changes {
 
 function readHashes(bytes: Uint8Array): Uint32Array {
   const reader = new ByteReader(bytes);
-  if (reader.varint() !== LIST) throw new MalformedRecord("a list of changed paths of an unknown kind");
   const hashes: number[] = [];
   let previous = -1;
   while (!reader.done) {
@@ -80,4 +75,18 @@ function readHashes(bytes: Uint8Array): Uint32Array {
     hashes.push(previous);
   }
   return Uint32Array.from(hashes);
+}
+
+/** As the archive keeps the list: a byte 1 before it; nothing at all: any path may have changed. */
+export function packChanges(changes: Uint8Array | null): Uint8Array {
+  if (changes === null) return new Uint8Array(0);
+  const packed = new Uint8Array(1 + changes.length);
+  packed[0] = 1;
+  packed.set(changes, 1);
+  return packed;
+}
+
+/** The list as `Changes` takes it. */
+export function unpackChanges(packed: Uint8Array): Uint8Array | null {
+  return packed[0] === 1 ? packed.subarray(1) : null;
 }

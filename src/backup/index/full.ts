@@ -1,10 +1,10 @@
 /** @module Writes an index that can be read without any other: all entries, page by page. */
 import { assert } from "../../base/assert.ts";
-import { comparePaths, type Entry } from "../entry.ts";
+import { comparePaths, type Entry, SPAN_NUMBERS } from "../entry.ts";
 import { type IndexSink, PAGE, PAGE_BYTES, PageWriter } from "./pages.ts";
 import { RecordEncoder } from "./record.ts";
 
-/** Collects one page's records and the first one's path. Asserts their order. */
+/** Collects one page's records and the first one's path. Asserts what a strict decoder asks for. */
 export class PageRecords {
   readonly #encoder = new RecordEncoder(PAGE_BYTES + PAGE_BYTES / 4);
   #first = new Uint8Array(new ArrayBuffer(0));
@@ -34,6 +34,7 @@ export class PageRecords {
       this.#lastBytes < 0 || comparePaths(this.#last, this.#lastBytes, path, pathBytes) < 0,
       "entries of an index must come in order",
     );
+    assert(isCovered(entry), "the spans of an entry in an index must cover the file");
     if (this.#last.length < pathBytes) this.#last = new Uint8Array(new ArrayBuffer(path.length));
     for (let at = 0; at < pathBytes; at++) this.#last[at] = path[at] as number;
     this.#lastBytes = pathBytes;
@@ -46,6 +47,13 @@ export class PageRecords {
     this.#encoder.reset();
     this.#first = new Uint8Array(new ArrayBuffer(0));
   }
+}
+
+function isCovered({ hasContent, spans, spanCount, sizeBytes }: Entry): boolean {
+  if (!hasContent || spanCount === 0) return true;
+  let bytes = 0;
+  for (let span = 0; span < spanCount; span++) bytes += spans[span * SPAN_NUMBERS + 3] as number;
+  return bytes === sizeBytes;
 }
 
 export class FullIndexWriter {

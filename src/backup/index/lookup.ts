@@ -41,18 +41,10 @@ class ComposedIndex implements Index {
   }
 
   find(path: Uint8Array): Entry | null {
-    const ahead = (other: Uint8Array, bytes: number): boolean =>
-      comparePaths(other, bytes, path, path.length) < 0;
+    const entry = new Entry();
     for (let source = this.#sources.length - 1; source >= 0; source--) {
-      const pages = this.#sources[source] as RecordPages;
-      const ordinal = pages.partition(ahead);
-      if (ordinal === pages.records) continue;
-      const entry = new Entry();
-      const cursor = new RecordCursor(pages);
-      cursor.seek(ordinal);
-      cursor.next(entry);
-      if (comparePaths(entry.path, entry.pathBytes, path, path.length) !== 0) continue;
-      if (!this.#segments.has(source, ordinal)) continue;
+      const ordinal = (this.#sources[source] as RecordPages).find(path, entry);
+      if (ordinal < 0 || !this.#segments.has(source, ordinal)) continue;
       if (source !== this.#sources.length - 1) takeOver(entry);
       return entry;
     }
@@ -84,7 +76,8 @@ class ComposedIndex implements Index {
 
 class SegmentCursor implements EntrySource {
   readonly #segments: Segments;
-  readonly #cursors: readonly RecordCursor[];
+  readonly #sources: readonly RecordPages[];
+  readonly #cursors: (RecordCursor | undefined)[] = [];
   #segment = -1;
   #left = 0;
   #cursor: RecordCursor | null = null;
@@ -92,7 +85,7 @@ class SegmentCursor implements EntrySource {
 
   constructor(sources: readonly RecordPages[], segments: Segments) {
     this.#segments = segments;
-    this.#cursors = sources.map((pages) => new RecordCursor(pages));
+    this.#sources = sources;
   }
 
   next(entry: Entry): boolean {
@@ -109,10 +102,10 @@ class SegmentCursor implements EntrySource {
       return false;
     }
     const source = this.#segments.source(this.#segment);
-    this.#cursor = this.#cursors[source] as RecordCursor;
+    this.#cursor = this.#cursors[source] ??= new RecordCursor(this.#sources[source] as RecordPages);
     this.#cursor.seek(this.#segments.first(this.#segment));
     this.#left = this.#segments.count(this.#segment);
-    this.#takenOver = source !== this.#cursors.length - 1;
+    this.#takenOver = source !== this.#sources.length - 1;
     return true;
   }
 }

@@ -108,6 +108,8 @@ export class RecordPages {
   /** Ordinal of each page's first record, and the count of all behind them. */
   readonly #firstOrdinal: number[] = [0];
   readonly #firstPath: Uint8Array[] = [];
+  /** For looking around: most sections are only asked for one path. */
+  #scouting: { readonly cursor: RecordCursor; readonly entry: Entry } | null = null;
   #heldPage = -1;
   #heldBytes: Uint8Array = NOTHING;
 
@@ -202,6 +204,36 @@ export class RecordPages {
 
   /** How many records `before` holds for: it must hold for all up to some ordinal, and for none from there on. */
   partition(before: (path: Uint8Array, pathBytes: number) => boolean): number {
+    const page = this.#lastPageBefore(before);
+    if (page < 0) return 0;
+    const until = this.firstOrdinal(page + 1);
+    const { cursor, entry } = this.#scout();
+    let ordinal = this.firstOrdinal(page);
+    cursor.seek(ordinal);
+    while (ordinal < until && cursor.next(entry) && before(entry.path, entry.pathBytes)) ordinal++;
+    return ordinal;
+  }
+
+  /** The record of exactly this path; its ordinal, or -1. Fills `entry` only if it is there. */
+  find(path: Uint8Array, entry: Entry): number {
+    const page = this.#lastPageBefore((other, bytes) => comparePaths(other, bytes, path, path.length) <= 0);
+    if (page < 0) return -1;
+    const until = this.firstOrdinal(page + 1);
+    const { cursor, entry: seen } = this.#scout();
+    cursor.seek(this.firstOrdinal(page));
+    for (let ordinal = this.firstOrdinal(page); ordinal < until && cursor.next(seen); ordinal++) {
+      const order = comparePaths(seen.path, seen.pathBytes, path, path.length);
+      if (order > 0) return -1;
+      if (order < 0) continue;
+      cursor.seek(ordinal);
+      cursor.next(entry);
+      return ordinal;
+    }
+    return -1;
+  }
+
+  /** The last page with records whose first path `before` holds for; -1: none. */
+  #lastPageBefore(before: (path: Uint8Array, pathBytes: number) => boolean): number {
     let low = 0;
     let high = this.pages;
     while (low < high) {
@@ -210,17 +242,13 @@ export class RecordPages {
       if (before(path, path.length)) low = middle + 1;
       else high = middle;
     }
-    if (low === 0) return 0;
-    // The first path behind is in the last page that begins before it, or begins the next.
     const until = this.firstOrdinal(low);
-    const page = this.pageOf(until - 1);
-    const cursor = new RecordCursor(this);
-    const entry = new Entry();
-    let ordinal = this.firstOrdinal(page);
-    if (ordinal >= until) return until;
-    cursor.seek(ordinal);
-    while (ordinal < until && cursor.next(entry) && before(entry.path, entry.pathBytes)) ordinal++;
-    return ordinal;
+    return low === 0 || until === 0 ? -1 : this.pageOf(until - 1);
+  }
+
+  #scout(): { readonly cursor: RecordCursor; readonly entry: Entry } {
+    this.#scouting ??= { cursor: new RecordCursor(this), entry: new Entry() };
+    return this.#scouting;
   }
 
   #pageBytes(page: number): Uint8Array {

@@ -45,13 +45,14 @@ const NOTHING = new Uint8Array(new ArrayBuffer(0));
 
 export class RecordDecoder extends ByteReader implements EntrySource {
   readonly #context = new RecordContext();
-  readonly #ordered: boolean;
+  readonly #strict: boolean;
   #first = true;
 
-  /** `ordered`: a record whose path is not behind the previous one's is malformed. */
-  constructor(bytes: Uint8Array = NOTHING, ordered = false) {
+  /** `strict`, as an index is: each path is behind the one before it, and spans, where there are any, cover the file.
+   *  Else entries come in any order and may carry another version's content (it is expected, or was there before). */
+  constructor(bytes: Uint8Array = NOTHING, strict = false) {
     super(bytes);
-    this.#ordered = ordered;
+    this.#strict = strict;
   }
 
   /** Begins with a new batch. */
@@ -105,7 +106,7 @@ export class RecordDecoder extends ByteReader implements EntrySource {
     if (kept > context.pathBytes) throw new MalformedRecord("a path keeps more than there was");
     if (added > bytes.length - from) throw new MalformedRecord("it ends in the middle of a path");
     if (pathBytes > PATH_BYTES_MAX) throw new MalformedRecord("a path is longer than any can be");
-    if (this.#ordered && !this.#first) checkOrder(context, kept, added === 0 ? -1 : (bytes[from] as number));
+    if (this.#strict && !this.#first) checkOrder(context, kept, added === 0 ? -1 : (bytes[from] as number));
     this.#first = false;
     context.reservePath(pathBytes);
     entry.reservePath(pathBytes);
@@ -231,8 +232,8 @@ export class RecordDecoder extends ByteReader implements EntrySource {
       }
       const length = head & (SPAN_REST | SPAN_PIECE);
       const bytes = length === 0 ? this.varint() : length === SPAN_REST ? rest : PIECE_BYTES;
+      if (bytes < 0) throw new MalformedRecord("the spans are longer than the file");
       rest -= bytes;
-      if (rest < 0) throw new MalformedRecord("the spans are longer than the file");
       if (place === SPAN.hole) entry.addSpan(0, 0, 0, bytes);
       else {
         if (context.pack === 0) throw new MalformedRecord("a span without a pack");
@@ -240,7 +241,9 @@ export class RecordDecoder extends ByteReader implements EntrySource {
         context.spanEnd = checkedPlace(context.spanEnd + bytes);
       }
     }
-    if (rest !== 0 && count !== 0) throw new MalformedRecord("the spans are shorter than the file");
+    if (this.#strict && rest !== 0 && count !== 0) {
+      throw new MalformedRecord("the spans do not cover the file");
+    }
   }
 
   #readPieceHashes(entry: Entry): void {

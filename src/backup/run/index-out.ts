@@ -83,17 +83,3 @@ export class DeltaOut implements IndexOutput {
     return this.#changes.finish();
   }
 }
-
-/** As the archive keeps the list: a byte 1 before it; nothing at all: any path may have changed. */
-export function packChanges(changes: Uint8Array | null): Uint8Array {
-  if (changes === null) return new Uint8Array(0);
-  const packed = new Uint8Array(1 + changes.length);
-  packed[0] = 1;
-  packed.set(changes, 1);
-  return packed;
-}
-
-/** The list as `Changes` takes it. */
-export function unpackChanges(packed: Uint8Array): Uint8Array | null {
-  return packed[0] === 1 ? packed.subarray(1) : null;
-}

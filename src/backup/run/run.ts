@@ -10,11 +10,12 @@ import type { ArchiveSpace } from "../archive/space.ts";
 import type { ArchiveHeader, WriteFault } from "../archive/types.ts";
 import type { FrameRoom } from "../archive/workspace.ts";
 import type { Entry } from "../entry.ts";
+import { packChanges } from "../index/changes.ts";
 import type { Index } from "../index/lookup.ts";
 import type { ScanRules } from "../scan/messages.ts";
 import { type Scan, ScanFailure } from "../scan/scan.ts";
 import type { Names, NameTable } from "../scan/names.ts";
-import { DeltaOut, FullOut, type IndexOutput, packChanges } from "./index-out.ts";
+import { DeltaOut, FullOut, type IndexOutput } from "./index-out.ts";
 import type { Judging, Reason } from "./judge.ts";
 import type { Complaint, Flushed } from "./messages.ts";
 import { ReaderPool, type SpawnWorker } from "./pool.ts";
@@ -42,8 +43,9 @@ export interface RunRequest {
   readonly asDelta: boolean;
   readonly scan: ScanRules;
   readonly judging: Judging;
-  /** Reading Workers. */
   readonly workers: number;
+  /** The archive may not become larger; null: as large as the disk. */
+  readonly budgetBytes: number | null;
 }
 
 /** What may be shown while it runs. */
@@ -103,6 +105,8 @@ export async function runBackup(request: RunRequest, ports: RunPorts): Promise<R
       partial.journal(answer.records);
       progress.filesRead += answer.files;
       progress.bytesRead += answer.readBytes;
+      if (request.budgetBytes !== null && partial.space.tail > request.budgetBytes)
+        pool.fault ??= { kind: "noSpace", text: "the store has taken up all that it may" };
     },
   );
   try {

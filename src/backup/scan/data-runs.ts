@@ -1,5 +1,5 @@
 /** @module Where a file has data and where it has holes. */
-import { ENXIO, type Statx, SEEK_DATA, SEEK_HOLE, seek } from "../../base/files.ts";
+import { ENXIO, SEEK_DATA, SEEK_HOLE, type Statx, seek } from "../../base/files.ts";
 
 /** Fewer blocks than its size needs: a hole, or the file system compresses; only then is it worth asking. */
 export const mayHaveHoles = (statx: Statx): boolean => statx.blocks * 512 < statx.sizeBytes;

@@ -23,7 +23,7 @@ const REMARKS_MAX = 10_000;
 
 /** A Worker that hears ScanOrders and answers with ScanNotices, or the port to one. */
 export interface ScanPort {
-  postMessage(order: ScanOrder, transfer?: ArrayBuffer[]): void;
+  postMessage(order: ScanOrder): void;
   addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
   addEventListener(type: "error", listener: (event: ErrorEvent) => void): void;
   removeEventListener(type: "message", listener: (event: MessageEvent) => void): void;
@@ -47,7 +47,6 @@ export class Scan {
   readonly counters: ScanCounters = noCounters();
   readonly errors: ScanRemark[] = [];
   readonly notes: ScanRemark[] = [];
-  readonly #rules: ScanRules;
   readonly #send: readonly ((order: ScanOrder) => void)[];
   readonly #hungry = new Int32Array(new SharedArrayBuffer(4));
   readonly #idle: number[] = [];
@@ -66,7 +65,6 @@ export class Scan {
   /** Begins at once: `send` puts an order to one Worker; whatever that one says must come to `hear`. */
   constructor(rules: ScanRules, send: readonly ((order: ScanOrder) => void)[]) {
     assert(send.length > 0, "a scan without Workers");
-    this.#rules = rules;
     this.#send = send;
     const hungry = this.#hungry.buffer as SharedArrayBuffer;
     for (const [worker, order] of send.entries()) order({ type: "scanRules", rules, hungry, worker });
@@ -223,5 +221,9 @@ export function scanTree(rules: ScanRules, ports: readonly ScanPort[]): Scan & {
       port.removeEventListener("error", onError);
     };
   });
-  return Object.assign(scan, { detach: () => detach.forEach((end) => end()) });
+  return Object.assign(scan, {
+    detach: () => {
+      for (const end of detach) end();
+    },
+  });
 }

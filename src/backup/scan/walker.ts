@@ -375,30 +375,33 @@ export class Walker {
   #giveAway(): boolean {
     for (let depth = 0; depth < this.#depth; depth++) {
       const level = this.#levels[depth] as Level;
-      const middle = level.next + ((level.end - level.next) >> 1);
-      if (!this.#isWorthwhile(middle, level.end)) continue;
+      const from = this.#shareFrom(level);
+      if (from < 0) continue;
       if (!this.#ports.takeIdle()) return false;
       const id = this.#ports.nextId();
-      const names = this.#names.pack(middle, level.end);
+      const names = this.#names.pack(from, level.end);
       const path = this.#entry.path.slice(0, Math.max(0, level.nameAt - 1));
       const share = { path, device: level.device, names };
       const job: ScanJob = { id, root: this.#job.root, rootDevice: this.#rootDevice, share };
       this.#ports.tell({ type: "scanShare", job }, [names.buffer]);
-      level.end = middle;
+      level.end = from;
       level.shares.push(id);
       return true;
     }
     return false;
   }
 
-  #isWorthwhile(from: number, to: number): boolean {
-    if (to - from >= SHARE_NAMES) return true;
+  /** Where the part of a directory begins that is worth giving away: its later half, or, where no directory is in that,
+   *  all from the last directory on; -1: nothing is. */
+  #shareFrom(level: Level): number {
     const { bytes, order } = this.#names;
-    for (let number = from; number < to; number++) {
+    const middle = level.next + ((level.end - level.next) >> 1);
+    if (level.end - middle >= SHARE_NAMES) return middle;
+    for (let number = level.end - 1; number >= level.next; number--) {
       const type = bytes[(order[number] as number) - 1];
-      if (type === TYPE_DIRECTORY || type === TYPE_UNKNOWN) return true;
+      if (type === TYPE_DIRECTORY || type === TYPE_UNKNOWN) return Math.min(number, middle);
     }
-    return false;
+    return -1;
   }
 
   /** In a directory with a valid tag, the tag is all that is listed. */

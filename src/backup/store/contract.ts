@@ -10,6 +10,8 @@
 import type { Level, Node } from "../../plan/tree.ts";
 import type { ArchiveReader } from "../archive/reader.ts";
 import type { Index } from "../index/lookup.ts";
+import type { Family } from "./family.ts";
+import type { ChunkUses } from "./uses.ts";
 
 /** "gone": the disk was there and is not any more. "foreign": another computer's, to be accepted first.
  *  "newer": a later format. "locked": another process has it. "full": no room. */
@@ -96,7 +98,8 @@ export interface PartialRun {
 }
 
 export interface Room {
-  /** What a run may still write: of the file system, and of `capacityBytes` where that is set. */
+  /** What a run may still write: of the file system, and of `capacityBytes` where that is set. Below zero: the store takes
+   *  up more than it may. */
   readonly freeBytes: number;
   /** What the store takes up. */
   readonly usedBytes: number;
@@ -109,7 +112,7 @@ export interface ReadableStore {
   readonly directory: string;
   readonly identity: StoreIdentity;
   readonly writable: boolean;
-  /** What its operator should hear, once: damaged archives that the tree leaves out, another disk than last time. */
+  /** What its operator should hear, once: damaged archives that the tree leaves out, whose store it is. */
   readonly notes: readonly string[];
   /** Ascending by number; all of them complete. The same list until something changes. */
   tree(): readonly BackupNode[];
@@ -123,6 +126,12 @@ export interface ReadableStore {
   indexOf(number: number): Index | StoreFault;
   /** Chunks of `pack` that some backup needs, as a bitmap by chunk number (bit n & 7 of byte n >> 3); null: all. */
   neededOf(pack: number): Uint8Array | null | StoreFault;
+  /** Archives that cannot be read, by number: what they need is not known. */
+  broken(): ReadonlyMap<number, string>;
+  /** A copy. */
+  family(): Family;
+  /** Which chunks a backup needs, of its own archive and of others. */
+  usesOf(number: number): ChunkUses | StoreFault;
   room(): Room | StoreFault;
   /** Looks whether the disk is still there and still the same; a fault "gone" is told once, by whoever asks first. */
   check(): StoreFault | null;
@@ -144,6 +153,21 @@ export interface WritableStore extends ReadableStore {
   setCapacity(capacityBytes: number | null): StoreFault | null;
 }
 
+/** What pruning needs besides: it takes bytes away, and nobody else does. */
+export interface PrunableStore extends WritableStore {
+  readonly hook: StepHook;
+  /** Runs while nobody reads; a fault where somebody does. */
+  alone<T>(act: () => T): T | StoreFault;
+  /** The backup becomes a pack: its date goes, its marks with it. */
+  retire(number: number): StoreFault | null;
+  /** A pack that nobody needs goes. */
+  remove(number: number): StoreFault | null;
+  /** Bytes were taken away from a pack. */
+  punched(number: number): StoreFault | null;
+  /** Gives the reserve back to a full disk; false: there is none. */
+  makeRoom(): boolean;
+}
+
 /** Faults to order, for tests: called with the name of each step before it is done; may throw or end the process. */
 export type StepHook = (step: string) => void;
 
@@ -162,6 +186,7 @@ export interface OpenRequest {
 export interface InitRequest {
   readonly directory: string;
   readonly computer: Computer;
+  /** null: as it is, which at first is all of its file system; 0: all of it again. */
   readonly capacityBytes: number | null;
   readonly nowMs: number;
 }

@@ -53,6 +53,7 @@ describe("TREE-03: a store begins", () => {
     expect(readdirSync(directory).sort()).toEqual([
       "README.txt",
       "backups",
+      "lock",
       "packs",
       "partial",
       "reserve",
@@ -66,6 +67,10 @@ describe("TREE-03: a store begins", () => {
     expect(store.identity.capacityBytes).toBe(12345);
     expect(good(store.room()).capacityBytes).toBe(12345);
     store.close();
+    good(initStore({ directory, computer: TEST_COMPUTER, capacityBytes: 0, nowMs: 5 }));
+    const whole = writing(directory);
+    expect(whole.identity.capacityBytes).toBeNull();
+    whole.close();
   });
 
   test("never among other people's files", () => {

@@ -3,7 +3,7 @@
  *  (2) The directory is held open: the disk cannot be unmounted by accident, and what stands at its path later is
  *      compared with it.
  *  (3) No change needs the catalog: where that cannot be written, the next opening reads the archives again. */
-import { closeSync, fstatSync, mkdirSync, renameSync, rmSync, statfsSync, statSync } from "node:fs";
+import { closeSync, fstatSync, renameSync, statfsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { assert } from "../../base/assert.ts";
 import type { TreeCatalog } from "../../catalog/tree-catalog.ts";
@@ -241,6 +241,14 @@ export class DirectoryStore {
     return needed;
   }
 
+  get hook(): StepHook {
+    return this.tools.hook;
+  }
+
+  makeRoom(): boolean {
+    return this.tools.makeRoom();
+  }
+
   /** A copy. */
   family(): Family {
     return this.#family.copy();
@@ -262,7 +270,7 @@ export class DirectoryStore {
       const capacityBytes = this.#marker.capacityBytes;
       if (capacityBytes === null) return { freeBytes: onDisk, usedBytes, capacityBytes: usedBytes + onDisk };
       return {
-        freeBytes: Math.max(0, Math.min(onDisk, capacityBytes - usedBytes)),
+        freeBytes: Math.min(onDisk, capacityBytes - usedBytes),
         usedBytes,
         capacityBytes,
       };
@@ -493,26 +501,4 @@ const BLOCK_BYTES = 512;
 
 function bytesAt(path: string): number {
   return (statSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * BLOCK_BYTES;
-}
-
-/** Left over from changes that were interrupted; only its one writer may call this. */
-export function sweep(directory: string): StoreFault | null {
-  try {
-    for (const place of ["backups", "packs", "partial"] as const) {
-      mkdirSync(join(directory, place), { recursive: true, mode: 0o700 });
-      const numbers = numbersIn(directory, place);
-      if (isFault(numbers)) return numbers;
-      const archives = new Set(numbers.archives);
-      for (const name of numbers.temporary) rmSync(join(directory, place, name), { force: true });
-      for (const number of numbers.marks) {
-        if (!archives.has(number)) removeIfThere(pathOf(directory, place, number, "marks"));
-      }
-      for (const number of numbers.journals) {
-        if (!archives.has(number)) removeIfThere(pathOf(directory, place, number, "journal"));
-      }
-    }
-    return null;
-  } catch (error) {
-    return faultOf(directory, error);
-  }
 }

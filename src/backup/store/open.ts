@@ -12,12 +12,12 @@ import {
   isFault,
   NO_HOOK,
   type OpenRequest,
+  type PrunableStore,
   type ReadableStore,
   type StoreFault,
   storeFault,
-  type WritableStore,
 } from "./contract.ts";
-import { DirectoryStore, sweep } from "./directory.ts";
+import { DirectoryStore } from "./directory.ts";
 import { type DurableTools, errorCode, faultOf, replaceFile, syncDirectory } from "./durable.ts";
 import { CATALOG, LOCK, MARKER, PLACES, pathOf, README, RESERVE, RESTORER } from "./layout.ts";
 import { lockForWriting, ReaderLock, type WriterLock } from "./lock.ts";
@@ -27,6 +27,7 @@ import { giveReserve, keepReserve } from "./reserve.ts";
 import restorer from "./restore.py" with { type: "text" };
 import { Readers } from "./readers.ts";
 import { numbersIn } from "./survey.ts";
+import { sweep } from "./sweep.ts";
 
 /** What a new disk may hold already. */
 const HARMLESS = new Set(["lost+found", ".Trash-1000", "System Volume Information", ".DS_Store"]);
@@ -42,7 +43,6 @@ export interface StoreMade {
 /** Makes a store in an empty directory, or in one that does not exist yet. */
 export function initStore(request: InitRequest): StoreMade | StoreFault {
   const directory = resolve(request.directory);
-  const tools: DurableTools = { hook: NO_HOOK, makeRoom: () => giveReserve(directory) };
   const read = readMarker(directory);
   if (read.kind === "fault") return read;
   if (read.kind === "marker") return initAgain(directory, read.marker, request);
@@ -54,24 +54,36 @@ export function initStore(request: InitRequest): StoreMade | StoreFault {
       const text = `${directory}: not empty (${names.slice(0, 3).join(", ")}${names.length > 3 ? ", ..." : ""}): a store begins in an empty directory; name another`;
       return storeFault("notAStore", text);
     }
-    for (const place of PLACES) mkdirSync(join(directory, place), { recursive: true, mode: 0o700 });
-    const marker: Marker = {
-      // What was a store before its marker was lost stays the same store.
-      id: formerId(directory) ?? crypto.randomUUID(),
-      createdMs: request.nowMs,
-      computers: [request.computer],
-      capacityBytes: request.capacityBytes,
-      lastNumber: 0,
-    };
-    writePages(directory, tools);
-    keepReserve(directory);
-    // Last: with its marker it is a store.
-    replaceFile(join(directory, MARKER), markerText(marker), tools);
-    syncDirectory(join(directory, ".."));
-    return { kind: "made", directory, id: marker.id, before: false };
+    const lock = lockForWriting(directory, request.nowMs);
+    if (isFault(lock)) return lock;
+    try {
+      return makeStore(directory, request);
+    } finally {
+      lock.release();
+    }
   } catch (error) {
     return faultOf(directory, error);
   }
+}
+
+/** Throws the system's errors. */
+function makeStore(directory: string, request: InitRequest): StoreMade {
+  const tools: DurableTools = { hook: NO_HOOK, makeRoom: () => giveReserve(directory) };
+  for (const place of PLACES) mkdirSync(join(directory, place), { recursive: true, mode: 0o700 });
+  const marker: Marker = {
+    // What was a store before its marker was lost stays the same store.
+    id: formerId(directory) ?? crypto.randomUUID(),
+    createdMs: request.nowMs,
+    computers: [request.computer],
+    capacityBytes: request.capacityBytes || null,
+    lastNumber: 0,
+  };
+  writePages(directory, tools);
+  keepReserve(directory);
+  // Last: with its marker it is a store.
+  replaceFile(join(directory, MARKER), markerText(marker), tools);
+  syncDirectory(join(directory, ".."));
+  return { kind: "made", directory, id: marker.id, before: false };
 }
 
 const OURS = new Set<string>([
@@ -89,7 +101,7 @@ function initAgain(directory: string, { id }: Marker, request: InitRequest): Sto
   if (request.capacityBytes === null) return { kind: "made", directory, id, before: true };
   const store = openStore({ directory, computer: request.computer, write: true });
   if (isFault(store)) return store;
-  const fault = store.setCapacity(request.capacityBytes);
+  const fault = store.setCapacity(request.capacityBytes || null);
   store.close();
   return fault ?? { kind: "made", directory, id, before: true };
 }
@@ -125,14 +137,13 @@ function writePages(directory: string, tools: DurableTools): void {
   }
 }
 
-export function openStore(request: OpenRequest & { readonly write: true }): WritableStore | StoreFault;
+export function openStore(request: OpenRequest & { readonly write: true }): PrunableStore | StoreFault;
 export function openStore(request: OpenRequest): ReadableStore | StoreFault;
 export function openStore(request: OpenRequest): ReadableStore | StoreFault {
   return openDirectory(request) as ReadableStore | StoreFault;
 }
 
-/** As openStore, with what pruning needs besides. */
-export function openDirectory(request: OpenRequest): DirectoryStore | StoreFault {
+function openDirectory(request: OpenRequest): DirectoryStore | StoreFault {
   const directory = resolve(request.directory);
   const read = readMarker(directory);
   const notes: string[] = [];

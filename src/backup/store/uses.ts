@@ -49,7 +49,8 @@ export function isNeeded(bits: Uint8Array | null, chunk: number): boolean {
 /** Either's. */
 export function united(a: Uint8Array, b: Uint8Array): Uint8Array {
   const [longer, shorter] = a.length >= b.length ? [a, b] : [b, a];
-  const result = longer.slice();
+  // Not slice(): of a Buffer that is no copy.
+  const result = new Uint8Array(longer);
   for (const [at, byte] of shorter.entries()) result[at] = (result[at] as number) | byte;
   return result;
 }

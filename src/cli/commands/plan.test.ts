@@ -12,6 +12,9 @@ async function run(text: string, readerStaysFor = Number.POSITIVE_INFINITY) {
     startServer: never,
     cartridges: { list: () => [], read: () => [], change: never },
     doctor: never,
+    spawnWorker: () => {
+      throw new Error("no Worker is made here");
+    },
     demo: never,
     console: {
       out: (line) => {

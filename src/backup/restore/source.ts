@@ -1,0 +1,123 @@
+/** @module A backup in a store as a restore needs it: its index, the archives that hold its chunks, its roots, its users
+ *  and groups by name. */
+import { isMalformed, type Malformed } from "../../base/brands.ts";
+import { AT_FDCWD, CPath, Statx } from "../../base/files.ts";
+import { ArchiveDamaged } from "../archive/types.ts";
+import { KIND } from "../entry.ts";
+import { MalformedRecord } from "../index/record.ts";
+import { isFault, type ReadableStore } from "../store/contract.ts";
+import { type Identities, SAME_IDENTITIES } from "./attributes.ts";
+import type { PackPaths } from "./chunks.ts";
+import type { Spared } from "./extra.ts";
+import { identitiesHere } from "./identities.ts";
+import type { Root } from "./mounts.ts";
+import { type EntryIndex, selectPaths } from "./select.ts";
+import { sparedBy } from "./spared.ts";
+
+export interface SelectedPaths {
+  readonly kind: "selected";
+  readonly paths: readonly Uint8Array[];
+  /** As given. */
+  readonly missing: readonly Uint8Array[];
+}
+
+export interface DamagedIndex {
+  readonly kind: "damaged";
+  readonly text: string;
+}
+
+export interface RestoreSource {
+  readonly kind: "source";
+  readonly index: EntryIndex;
+  readonly packs: PackPaths;
+  readonly roots: readonly Root[];
+  readonly identities: Identities;
+  /** Of the whole backup; null: unknown. */
+  readonly totals: { readonly files: number; readonly bytes: number } | null;
+  /** null: what was left out of it cannot be told, so nothing may be deleted. */
+  readonly spared: Spared | null;
+  readonly notes: readonly string[];
+  select(paths: readonly Uint8Array[]): SelectedPaths | Malformed | DamagedIndex;
+}
+
+export function openSource(
+  store: ReadableStore,
+  number: number,
+  numericIds: boolean,
+): RestoreSource | DamagedIndex {
+  const reader = store.readerOf(number);
+  if (isFault(reader)) return { kind: "damaged", text: reader.text };
+  try {
+    const index = store.indexOf(number);
+    if (isFault(index)) return { kind: "damaged", text: index.text };
+    const notes: string[] = [];
+    const read = reader.extra();
+    const extra = read.kind === "extra" ? read.extra : null;
+    if (read.kind !== "extra") {
+      notes.push(`backup ${number}: ${read.text}: owners go by number, and nothing can be deleted`);
+    }
+    const roots = reader.header.roots.map((root): Root => {
+      const path = root[0] === 0x2f ? root.subarray(1) : root;
+      return { path, isDirectory: (index.find(path)?.kind ?? KIND.directory) === KIND.directory };
+    });
+    const counts = extra?.counts ?? {};
+    const { entries, bytes } = counts;
+    return {
+      kind: "source",
+      index,
+      packs: packsOf(store),
+      roots,
+      identities: numericIds || extra === null ? SAME_IDENTITIES : identitiesHere(extra.users, extra.groups),
+      totals: entries === undefined || bytes === undefined ? null : { files: counts.files ?? entries, bytes },
+      spared:
+        extra === null
+          ? null
+          : sparedBy({
+              selection: reader.header.selection,
+              roots: roots.map(({ path }) => path),
+              unread: extra.errors.map(({ path }) => path),
+              stores: [identityOf(store.directory)],
+            }),
+      notes,
+      select: (paths) =>
+        guarded(() => {
+          const tops = roots.map(({ path }) => path);
+          const found = selectPaths(paths, tops, index);
+          return isMalformed(found) ? found : { kind: "selected", ...found };
+        }),
+    };
+  } catch (error) {
+    return damageOf(error);
+  }
+}
+
+function guarded<T>(ask: () => T): T | DamagedIndex {
+  try {
+    return ask();
+  } catch (error) {
+    return damageOf(error);
+  }
+}
+
+/** Bytes of an index that are not what was written; anything else is a bug. */
+export function damageOf(error: unknown): DamagedIndex {
+  if (error instanceof ArchiveDamaged || error instanceof MalformedRecord) {
+    return { kind: "damaged", text: `the index is damaged: ${error.message}` };
+  }
+  throw error;
+}
+
+function packsOf(store: ReadableStore): PackPaths {
+  const packs = new Map<number, string>();
+  for (const { number } of [...store.tree(), ...store.packs()]) {
+    const path = store.archivePath(number);
+    if (path !== null) packs.set(number, path);
+  }
+  return packs;
+}
+
+function identityOf(directory: string) {
+  const statx = new Statx();
+  statx.at(AT_FDCWD, new CPath().text(directory), 0);
+  return { device: statx.device, inodeHigh: statx.inodeHigh, inodeLow: statx.inodeLow };
+}

@@ -1,0 +1,397 @@
+/** @module A backup as its operator means it: the store is opened, the level and the parent are chosen, room is made, the
+ *  run is carried out, committed, verified and marked.
+ *
+ *  (1) Parents are chosen after paring, and are verified ones; a parent whose index cannot be read loses its mark, and the
+ *      next best is taken: one damaged backup does not end all later ones.
+ *  (2) Paring is planned whole before the first deletion. Where it cannot make room for a full, an incremental is made.
+ *  (3) What was committed stays committed, whatever its verification says: it is listed, but is nobody's parent. */
+import { statSync } from "node:fs";
+import type { Clock } from "../../base/clock.ts";
+import { AT_FDCWD, CPath, Statx } from "../../base/files.ts";
+import { due, type ScheduleSettings } from "../../plan/schedule.ts";
+import { type Level, placeOf } from "../../plan/tree.ts";
+import { ArchiveDamaged, type ArchiveHeader, type WriteFault } from "../archive/types.ts";
+import { createFrameRoom, type FrameRoom } from "../archive/workspace.ts";
+import type { CodecName } from "../codec/codec.ts";
+import type { Entry } from "../entry.ts";
+import type { Index } from "../index/lookup.ts";
+import { MalformedRecord } from "../index/record.ts";
+import type { DirectoryIdentity } from "../scan/messages.ts";
+import { readNames } from "../scan/names.ts";
+import { resolveRoots, type Selection, scanRules } from "../scan/selection.ts";
+import {
+  type BackupNode,
+  isFault,
+  type PartialRun,
+  type PrunableStore,
+  type StoreFault,
+  type WritableStore,
+} from "../store/contract.ts";
+import type { PlannedPare } from "../prune/prune.ts";
+import type { VerifyLevel } from "../verify/types.ts";
+import type { Reason } from "./judge.ts";
+import { expectedBytes, makeRoom, nextLower } from "./make-room.ts";
+import { openPartial } from "./partial.ts";
+import type { SpawnWorker } from "./pool.ts";
+import { emptyProgress, type RunOutcome, type RunProgress, runBackup, type Written } from "./run.ts";
+import { type VerificationOutcome, verifyAndMark } from "./verification.ts";
+
+export interface BackupOptions {
+  readonly level: Level | "auto";
+  readonly schedule: ScheduleSettings;
+  readonly selection: Selection;
+  readonly codec: CodecName;
+  readonly paranoid: boolean;
+  readonly trustInode: boolean;
+  readonly trustCtime: boolean;
+  /** Read back afterwards; null: not. */
+  readonly verify: VerifyLevel | null;
+  /** Dailies older than the newest so many weeklies go by age; null: they stay. */
+  readonly keepWeeklies: number | null;
+  readonly workers: number;
+  /** Name and version of the program. */
+  readonly software: string;
+  readonly computer: { readonly name: string; readonly machineId: string };
+}
+
+export interface BackupPorts {
+  readonly spawn: SpawnWorker;
+  readonly clock: Clock;
+  readonly progress: RunProgress;
+  readonly explain: ((entry: Entry, reason: Reason) => void) | null;
+  /** Sentences that the operator should read, as they come up. */
+  readonly tell: (note: string) => void;
+}
+
+export interface BackupDone {
+  readonly kind: "done";
+  readonly node: BackupNode;
+  readonly written: Written;
+  /** An interrupted run was taken over. */
+  readonly resumed: boolean;
+  /** What was pared before it. */
+  readonly pares: readonly PlannedPare[];
+  /** null: it was not asked for. */
+  readonly verification: VerificationOutcome | null;
+}
+
+export type BackupOutcome = BackupDone | { readonly kind: "failed"; readonly text: string };
+
+/** Longest chain of differences that an index is read through. */
+const DELTAS_MAX = 100;
+/** Runs that end with a full store and begin again with more room. */
+const TRIES_MAX = 4;
+
+/** What a run is to be: decided anew for each try. */
+interface Course {
+  readonly level: Level;
+  readonly parent: BackupNode | null;
+  readonly index: Index | null;
+}
+
+export async function makeBackup(
+  store: PrunableStore,
+  options: BackupOptions,
+  ports: BackupPorts,
+): Promise<BackupOutcome> {
+  const roots = resolveRoots(options.selection.sources);
+  if (roots.kind === "missing") {
+    const source = Buffer.from(roots.source).toString();
+    return { kind: "failed", text: `${source}: cannot be backed up: ${roots.text}` };
+  }
+  warnOfSharedDisk(store.directory, roots.roots, ports.tell);
+  const attempt = new Attempt(store, options, ports, roots.roots);
+  for (let tries = 1; tries <= TRIES_MAX; tries++) {
+    const outcome = await attempt.run();
+    if (outcome !== "again") return outcome;
+  }
+  return { kind: "failed", text: `${store.directory}: the store is full, however much is pared` };
+}
+
+/** One backup, tried until it fits. */
+class Attempt {
+  readonly #store: PrunableStore;
+  readonly #options: BackupOptions;
+  readonly #ports: BackupPorts;
+  readonly #roots: readonly Uint8Array[];
+  readonly #room = createFrameRoom();
+  readonly #pares: PlannedPare[] = [];
+  #wanted: Level;
+  /** What the last try found that it needs, beyond what the store's history tells. */
+  #neededBytes = 0;
+
+  constructor(
+    store: PrunableStore,
+    options: BackupOptions,
+    ports: BackupPorts,
+    roots: readonly Uint8Array[],
+  ) {
+    this.#store = store;
+    this.#options = options;
+    this.#ports = ports;
+    this.#roots = roots;
+    this.#wanted = levelOf(options, store.tree(), ports.clock.wallMs());
+  }
+
+  async run(): Promise<BackupOutcome | "again"> {
+    const store = this.#store;
+    const place = placeOf(this.#wanted, store.tree());
+    const failed = this.#makeRoom(place.level);
+    if (failed !== null) return failed;
+    const course = chooseCourse(store, this.#wanted, this.#ports);
+    if ("text" in course) return { kind: "failed", text: course.text };
+    const partial = store.beginRun();
+    if (isFault(partial)) return { kind: "failed", text: partial.text };
+    Object.assign(this.#ports.progress, emptyProgress());
+    const task = { course, partial, room: this.#room, roots: this.#roots };
+    const written = await carryOut(store, this.#options, this.#ports, task);
+    if (written.kind === "fault") return this.#fault(written.fault, partial, course);
+    if (written.kind === "failed") return written;
+    const node = store.commitRun(partial);
+    if (isFault(node)) return { kind: "failed", text: node.text };
+    const verification = await this.#verify(node);
+    const marked = store.node(node.number) ?? node;
+    return {
+      kind: "done",
+      node: marked,
+      written,
+      resumed: partial.resumed,
+      pares: this.#pares,
+      verification,
+    };
+  }
+
+  /** Pares by age, and for what the backup will need. */
+  #makeRoom(level: Level): BackupOutcome | null {
+    const { clock, tell } = this.#ports;
+    const bytes = Math.max(expectedBytes(level, this.#store.tree()), this.#neededBytes);
+    const room = makeRoom(this.#store, {
+      level,
+      nowMs: clock.wallMs(),
+      keepWeeklies: this.#options.keepWeeklies,
+      bytes,
+    });
+    if (isFault(room)) {
+      // Somebody reads: nothing is deleted now. The backup goes on while there is room.
+      if (room.cause !== "locked") return { kind: "failed", text: room.text };
+      tell(`nothing is pared now: ${room.text}`);
+      return null;
+    }
+    for (const note of room.notes) tell(note);
+    for (const pare of room.pares) {
+      this.#pares.push(pare);
+      tell(`backup ${pare.number} (${pare.level}) is pared, step ${pare.step}: ${pare.reason}`);
+      if (pare.tellOperator) tell("only one backup ever fits: a larger store is wanted");
+    }
+    if (room.enough) return null;
+    const lower = nextLower(level);
+    const mayBeIncremental = lower !== null && placeOf(lower, this.#store.tree()).parent !== null;
+    if (!mayBeIncremental) {
+      if (this.#neededBytes === 0) return null; // only a guess: it may fit
+      return {
+        kind: "failed",
+        text: `${this.#store.directory}: the store is full: about ${bytes} bytes are wanted, and no paring makes that room; nothing was deleted for it`,
+      };
+    }
+    if (level !== this.#wanted) return null;
+    tell(`ALARM: there is no room for a ${level} backup, and no paring makes it: a ${lower} is made instead`);
+    this.#wanted = lower;
+    this.#neededBytes = 0;
+    return this.#makeRoom(lower);
+  }
+
+  async #fault(fault: WriteFault, partial: PartialRun, { level }: Course): Promise<BackupOutcome | "again"> {
+    const store = this.#store;
+    const gone = store.check();
+    if (gone !== null) return { kind: "failed", text: gone.text };
+    if (fault.kind !== "noSpace") return { kind: "failed", text: fault.text };
+    const { bytesToRead, bytesRead } = this.#ports.progress;
+    // What has been packed so far tells how much the rest will take.
+    const ratio = bytesRead > 0 ? Math.min(1, sizeOf(partial.archivePath) / bytesRead) : 1;
+    this.#neededBytes = Math.ceil(Math.max(0, bytesToRead - bytesRead) * ratio * 1.2) + 1024 * 1024;
+    const before = this.#wanted;
+    const failed = this.#makeRoom(level);
+    if (failed === null && this.#wanted === before) {
+      this.#neededBytes = 0;
+      return "again";
+    }
+    // What was written is of no use to a smaller backup, and fills the store.
+    const dropped = store.dropRun(partial);
+    if (dropped !== null) return { kind: "failed", text: dropped.text };
+    return failed ?? "again";
+  }
+
+  async #verify(node: BackupNode): Promise<VerificationOutcome | null> {
+    const { verify, workers } = this.#options;
+    const { spawn, progress, clock } = this.#ports;
+    if (verify === null) return null;
+    progress.phase = "verify";
+    return await verifyAndMark(
+      this.#store,
+      node.number,
+      { level: verify, cached: false, whole: false, workers },
+      { spawn },
+      () => clock.wallMs(),
+    );
+  }
+}
+
+/** A disk that fails takes the files and their backups with it. */
+function warnOfSharedDisk(store: string, roots: readonly Uint8Array[], tell: (note: string) => void): void {
+  const { device } = identityOf(store);
+  const shared = roots.find((root) => identityOf(`/${Buffer.from(root).toString()}`).device === device);
+  if (shared === undefined) return;
+  tell(
+    `the store ${store} and /${Buffer.from(shared).toString()} are on the same file system: when that fails, both are gone`,
+  );
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** "auto": what the plan wants now; where it wants nothing, a micro, since somebody asks. */
+function levelOf({ level, schedule }: BackupOptions, tree: readonly BackupNode[], nowMs: number): Level {
+  if (level !== "auto") return level;
+  return due(schedule, tree, nowMs)?.level ?? "micro";
+}
+
+function chooseCourse(store: WritableStore, wanted: Level, ports: BackupPorts): Course | StoreFault {
+  let nodes: readonly BackupNode[] = store.tree();
+  for (;;) {
+    const { level, parent } = placeOf(wanted, nodes);
+    if (parent === null) {
+      if (level !== wanted) ports.tell(`there is no backup that a ${wanted} could build on: a full is made`);
+      return { level, parent: null, index: null };
+    }
+    const node = store.node(parent);
+    const index = store.indexOf(parent);
+    if (node !== null && !isFault(index)) return { level, parent: node, index };
+    if (isFault(index) && index.cause === "gone") return index;
+    ports.tell(`backup ${parent} cannot be a parent: ${isFault(index) ? index.text : "it is gone"}`);
+    const marked = store.mark(parent, { verified: null });
+    if (isFault(marked)) return marked;
+    nodes = nodes.map((one): BackupNode => (one.number === parent ? { ...one, verified: false } : one));
+  }
+}
+
+interface Task {
+  readonly course: Course;
+  readonly partial: PartialRun;
+  readonly room: FrameRoom;
+  readonly roots: readonly Uint8Array[];
+}
+
+async function carryOut(
+  store: WritableStore,
+  options: BackupOptions,
+  ports: BackupPorts,
+  { course, partial, room, roots }: Task,
+): Promise<RunOutcome> {
+  const { level, parent, index } = course;
+  const asDelta = parent !== null && level === "micro" && depthOf(store, parent) < DELTAS_MAX;
+  const header: Omit<ArchiveHeader, "salt"> = {
+    number: partial.number,
+    level,
+    parent: parent?.number ?? null,
+    indexBase: asDelta ? (parent?.number ?? null) : null,
+    computer: options.computer.name,
+    machineId: options.computer.machineId,
+    roots: roots.map(absolute),
+    startedAtMs: ports.clock.wallMs(),
+    software: options.software,
+    codec: options.codec,
+    store: store.identity.id,
+    device: store.directory,
+    selection: selectionNote(options.selection),
+  };
+  const opened = openPartial({
+    ...partial,
+    header,
+    mayReferTo: (pack, chunk) => mayReferTo(store, parent, pack, chunk),
+    room,
+  });
+  if (opened.kind !== "open") return opened;
+  if (opened.salvagedFiles > 0)
+    ports.tell(`an interrupted run is taken over: ${opened.salvagedFiles} files need not be read again`);
+  try {
+    return await runBackup(
+      {
+        partial: opened.partial,
+        parent: index,
+        asDelta,
+        scan: scanRules(options.selection, roots, [identityOf(store.directory)]),
+        judging: {
+          parentStartSeconds: parent === null ? 0 : parent.atMs / 1000,
+          paranoid: options.paranoid,
+          trustInode: options.trustInode,
+          trustCtime: options.trustCtime,
+        },
+        workers: options.workers,
+        budgetBytes: budgetOf(store, opened.partial.space.tail),
+      },
+      { ...ports, room, names: readNames() },
+    );
+  } catch (error) {
+    if (error instanceof ArchiveDamaged || error instanceof MalformedRecord) {
+      return { kind: "failed", text: `the index of backup ${parent?.number} is damaged: ${error.message}` };
+    }
+    throw error;
+  } finally {
+    opened.close();
+  }
+}
+
+/** How large the archive may become where the operator has set the store's size; null: as large as the disk. */
+function budgetOf(store: WritableStore, tail: number): number | null {
+  if (store.identity.capacityBytes === null) return null;
+  const room = store.room();
+  return isFault(room) ? null : tail + room.freeBytes;
+}
+
+/** Differences between a backup's index and the full one that it is based on. */
+function depthOf(store: WritableStore, node: BackupNode): number {
+  let depth = 0;
+  let base = node.indexBase;
+  while (base !== null) {
+    depth++;
+    const at: number = base;
+    base = store.node(at)?.indexBase ?? store.packs().find(({ number }) => number === at)?.indexBase ?? null;
+  }
+  return depth;
+}
+
+/** Is the chunk kept for whoever descends from `parent`? */
+function mayReferTo(store: WritableStore, parent: BackupNode | null, pack: number, chunk: number): boolean {
+  for (let at = parent?.number ?? null; at !== null; ) {
+    const number: number = at;
+    const node = store.node(number);
+    if (number === pack) {
+      if (node !== null) return true;
+      const needed = store.neededOf(pack);
+      return needed === null || (!isFault(needed) && ((needed[chunk >>> 3] ?? 0) & (1 << (chunk & 7))) !== 0);
+    }
+    at = (node ?? store.packs().find((one) => one.number === number))?.recordedParent ?? null;
+  }
+  return false;
+}
+
+/** A source as the header names it. */
+function absolute(path: Uint8Array): Uint8Array {
+  const whole = new Uint8Array(path.length + 1);
+  whole[0] = 0x2f;
+  whole.set(path, 1);
+  return whole;
+}
+
+/** For people who look at the archive later. */
+function selectionNote({ sources: _, ...rules }: Selection): unknown {
+  return rules;
+}
+
+/** The store leaves itself out. */
+function identityOf(directory: string): DirectoryIdentity {
+  const statx = new Statx();
+  statx.at(AT_FDCWD, new CPath().text(directory), 0);
+  return { device: statx.device, inodeHigh: statx.inodeHigh, inodeLow: statx.inodeLow };
+}

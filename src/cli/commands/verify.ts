@@ -1,0 +1,145 @@
+/** @module `understudy verify`: reads backups again and says what is damaged. */
+import { availableParallelism } from "node:os";
+import type { Command } from "commander";
+import { verifyAndMark, verifyNumber } from "../../backup/run/verification.ts";
+import { thisComputer } from "../../backup/store/computer.ts";
+import {
+  type BackupNode,
+  isFault,
+  type ReadableStore,
+  type WritableStore,
+} from "../../backup/store/contract.ts";
+import { openStore } from "../../backup/store/open.ts";
+import type { VerifyReport } from "../../backup/verify/types.ts";
+import { systemClock } from "../../base/clock.ts";
+import { formatBytes } from "../../base/units.ts";
+import { CommandFailure, EXIT } from "../exit.ts";
+import type { CliPorts } from "../ports.ts";
+import { workersArgument } from "./backup.ts";
+
+interface VerifyOptions {
+  store: string;
+  quick?: true;
+  cache?: true;
+  workers?: number;
+  json?: true;
+}
+
+/** Files named one by one. */
+const TOLD_MAX = 50;
+
+export function addVerify(program: Command, ports: CliPorts, finish: (exitCode: number) => void): void {
+  program
+    .command("verify")
+    .description("read backups again and compare every hash")
+    .argument("[ID]", "a backup's number, with all that it needs of others; default: all backups")
+    .requiredOption("--store <dir>", "the store")
+    .option("--quick", "only the small header in front of each file's data")
+    .option("--cache", "take what the page cache holds: quicker, and proves less about the disk")
+    .option("--workers <number>", "threads (default: one a processor, at most 8)", workersArgument)
+    .option("--json", "one JSON object a backup")
+    .action(async (id: string | undefined, options: VerifyOptions) =>
+      finish(await verify(ports, id ?? null, options)),
+    );
+}
+
+async function verify(ports: CliPorts, id: string | null, options: VerifyOptions): Promise<number> {
+  const { store, writable } = openEither(options.store, ports);
+  try {
+    const chosen = chooseBackups(store, id);
+    const verification = {
+      level: options.quick === true ? ("quick" as const) : ("full" as const),
+      cached: options.cache === true,
+      workers: options.workers ?? Math.min(availableParallelism(), 8),
+    };
+    let whole = true;
+    for (const node of chosen) {
+      const startedMs = performance.now();
+      const settings = { ...verification, whole: id !== null || needsPacks(store, node) };
+      const report =
+        writable === null
+          ? await verifyNumber(store, node.number, settings, { spawn: (name) => ports.spawnWorker(name) })
+          : await verifyAndMark(
+              writable,
+              node.number,
+              settings,
+              { spawn: (name) => ports.spawnWorker(name) },
+              systemClock.wallMs,
+            );
+      const seconds = (performance.now() - startedMs) / 1000;
+      const ok = report.kind === "verified" && report.ok;
+      whole &&= ok;
+      ports.console.out(
+        options.json === true
+          ? `${JSON.stringify({ number: node.number, level: verification.level, ok, seconds: Number(seconds.toFixed(3)), ...factsOf(report) })}\n`
+          : textOf(node, report, seconds),
+      );
+    }
+    return whole ? EXIT.done : EXIT.partial;
+  } finally {
+    store.close();
+  }
+}
+
+/** For writing, so that the result is noted; else for reading, and said so. */
+function openEither(
+  directory: string,
+  { console }: CliPorts,
+): { store: ReadableStore; writable: WritableStore | null } {
+  const computer = thisComputer();
+  const writable = openStore({ directory, computer, write: true });
+  if (!isFault(writable)) return { store: writable, writable };
+  const store = openStore({ directory, computer, write: false });
+  if (isFault(store)) throw new CommandFailure(EXIT.refused, store.text);
+  console.err(`understudy: the result is not noted in the store: ${writable.text}\n`);
+  return { store, writable: null };
+}
+
+function chooseBackups(store: ReadableStore, id: string | null): readonly BackupNode[] {
+  if (id === null) return store.tree();
+  const number = id === "latest" ? (store.tree().at(-1)?.number ?? 0) : Number(id);
+  const node = store.node(number);
+  if (node === null)
+    throw new CommandFailure(
+      EXIT.misused,
+      `${store.directory}: there is no backup ${id}; see understudy list`,
+    );
+  return [node];
+}
+
+/** Its parent was pared: what it needs of that is looked at with it. */
+function needsPacks(store: ReadableStore, { recordedParent }: BackupNode): boolean {
+  return recordedParent !== null && store.node(recordedParent) === null;
+}
+
+type Report = VerifyReport | { readonly kind: "failed" | "fault"; readonly text: string };
+
+function factsOf(report: Report): object {
+  if (report.kind !== "verified") return { error: report.text };
+  const { files, chunks, plainBytes, damage, damagedChunks, damagedFiles, damagedFileCount } = report;
+  return {
+    files,
+    chunks,
+    plainBytes,
+    damage,
+    damagedChunks: damagedChunks.map(({ pack, chunk, text }) => ({ pack, chunk, text })),
+    damagedFileCount,
+    damagedFiles: damagedFiles.map(({ path, text }) => ({ path: `/${Buffer.from(path).toString()}`, text })),
+  };
+}
+
+function textOf(node: BackupNode, report: Report, seconds: number): string {
+  const head = `backup ${node.number} (${node.level}): `;
+  if (report.kind !== "verified") return `${head}DAMAGED: ${report.text}\n`;
+  const counts = `${report.files} files, ${report.chunks} chunks, ${formatBytes(report.plainBytes)} in ${seconds.toFixed(1)} s`;
+  if (report.ok) return `${head}good; ${counts}\n`;
+  const lines = [
+    ...report.damage,
+    ...report.damagedChunks.map(({ text }) => text),
+    ...report.damagedFiles
+      .slice(0, TOLD_MAX)
+      .map(({ path, text }) => `/${Buffer.from(path).toString()}: ${text}`),
+  ];
+  const more = report.damagedFileCount - Math.min(report.damagedFiles.length, TOLD_MAX);
+  return `${head}DAMAGED; ${counts}\n${lines.map((line) => `  ${line}\n`).join("")}${more > 0 ? `  and ${more} files more\n` : ""}`;
+}

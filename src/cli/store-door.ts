@@ -1,0 +1,85 @@
+/** @module How commands come into a store: what must be said is said once, what is refused ends the command, another
+ *  computer's store is asked about where somebody sits at the terminal. */
+import { InvalidArgumentError } from "commander";
+import {
+  isFault,
+  type OpenRequest,
+  type PrunableStore,
+  type ReadableStore,
+  type StoreFault,
+} from "../backup/store/contract.ts";
+import { openStore } from "../backup/store/open.ts";
+import type { BackupSurroundings } from "./backup-ports.ts";
+import { CommandFailure, EXIT } from "./exit.ts";
+import type { CliConsole } from "./ports.ts";
+
+export interface StoreOptions {
+  readonly store: string;
+  readonly acceptOtherComputer?: true;
+}
+
+export const STORE_OPTION = ["--store <dir>", "the store's directory"] as const;
+export const ACCEPT_OPTION = ["--accept-other-computer", "use another computer's store too"] as const;
+
+/** Ends the command. */
+export function refuse(fault: StoreFault): never {
+  const isRefused = ["notAStore", "foreign", "newer", "locked", "gone"].includes(fault.cause);
+  throw new CommandFailure(isRefused ? EXIT.refused : EXIT.failed, fault.text);
+}
+
+export function done<T>(outcome: T | StoreFault): T {
+  if (isFault(outcome)) refuse(outcome);
+  return outcome;
+}
+
+export function openToRead(
+  console: CliConsole,
+  { store: directory }: StoreOptions,
+  around: BackupSurroundings,
+): ReadableStore {
+  return told(console, done(openStore({ directory, computer: around.computer(), write: false })));
+}
+
+export function openToWrite(
+  console: CliConsole,
+  options: StoreOptions,
+  around: BackupSurroundings,
+): PrunableStore {
+  const request: OpenRequest & { readonly write: true } = {
+    directory: options.store,
+    computer: around.computer(),
+    write: true,
+    acceptOtherComputer: options.acceptOtherComputer ?? false,
+  };
+  const opened = openStore(request);
+  if (!isFault(opened) || opened.cause !== "foreign") return told(console, done(opened));
+  const answer = around.ask(`${opened.text}\nUse it from this computer too? [y/N] `);
+  if (answer === null || !/^y(es)?$/i.test(answer.trim())) refuse(opened);
+  return told(console, done(openStore({ ...request, acceptOtherComputer: true })));
+}
+
+function told<S extends ReadableStore>(console: CliConsole, store: S): S {
+  for (const note of store.notes) console.err(`understudy: ${note}\n`);
+  return store;
+}
+
+/** A backup's number, or "latest". */
+export type BackupId = number | "latest";
+
+export function backupArgument(text: string): BackupId {
+  if (text === "latest") return text;
+  const number = Number(text);
+  if (!/^\d+$/.test(text) || number < 1) {
+    throw new InvalidArgumentError('expected a backup\'s number, as 12, or "latest"');
+  }
+  return number;
+}
+
+/** Ends the command where there is no such backup. */
+export function nodeOf(store: ReadableStore, id: BackupId) {
+  const node = id === "latest" ? (store.tree().at(-1) ?? null) : store.node(id);
+  if (node !== null) return node;
+  const what =
+    id === "latest" ? "there is no backup yet" : `there is no backup ${id} (understudy list tells)`;
+  throw new CommandFailure(EXIT.failed, `${store.directory}: ${what}`);
+}
