@@ -179,6 +179,32 @@ describe("a library of others", () => {
     expect(devices).toHaveLength(1);
   });
 
+  test("RED-33: how we log in to targets of others: by reference, one entry a target, one for all others", () => {
+    const target = "iqn.2026-01.net.example:lib";
+    const library = `[library]\nkind = "iscsi"\ndrives = [{ ${UNIT}, changerElement = 256 }]\nchangers = [{ ${UNIT} }]\n`;
+    const mutual = 'mutual = { user = "lib", secretFile = "/s/lib" }';
+    const common = 'user = "us", secretFile = "/s/us"';
+    const outcome = parse(`${library}chap = [{ target = "${target}", ${common}, ${mutual} }, { ${common} }]`);
+    if (outcome.kind !== "settings") throw new Error(outcome.lines.join("\n"));
+    const own = { user: "us", secretFile: "/s/us" };
+    expect(outcome.settings.library.foreign?.chap).toEqual([
+      { ...own, target, mutual: { user: "lib", secretFile: "/s/lib" } },
+      { ...own, target: null, mutual: null },
+    ]);
+    const lines = (text: string) => {
+      const wrong = parse(text);
+      return wrong.kind === "misconfigured" ? wrong.lines.join("\n") : "accepted";
+    };
+    expect(lines(`${library}chap = [{ ${common} }, { ${common} }]`)).toContain("library.chap[2]");
+    expect(lines(`${library}chap = [{ target = "${target}x", ${common} }]`)).toContain(
+      "library.chap[1].target",
+    );
+    expect(lines(`[library]\nchap = [{ ${common} }]`)).toContain("library.chap");
+    expect(lines(`${library}chap = [{ user = "us", secret = "correct horse battery" }]`)).not.toContain(
+      "correct",
+    );
+  });
+
   test("what does not belong together is told by its key", () => {
     const lines = (text: string) => {
       const outcome = parse(`[library]\n${text}\n`);

@@ -38,7 +38,7 @@ export async function changeCartridges(change: CartridgeChange): Promise<Cartrid
 
 function carryOut(
   robot: FileRobot,
-  { action, megabytes }: CartridgeChange,
+  { action, megabytes, isSpare }: CartridgeChange,
   barcode: Barcode | null,
   usualBytes: number,
 ): Promise<StockOutcome> {
@@ -48,6 +48,7 @@ function carryOut(
       barcode,
       capacityBytes,
       earlyWarningBytes: earlyWarningOf(capacityBytes),
+      isSpare,
     });
   }
   if (barcode === null) throw new Error("a barcode is needed");

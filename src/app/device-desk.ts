@@ -4,12 +4,12 @@
  *  (1) Events are stepped one at a time; the effects of one step are carried out in order before the next event.
  *  (2) What takes time answers by an event with its attempt, however it ends: an answer that does not come is a failure. */
 import * as at from "../../wasm/ring/layout.ts";
-import type { DriveId } from "../base/brands.ts";
+import type { Barcode, DriveId } from "../base/brands.ts";
 import type { Clock } from "../base/clock.ts";
 import { logOf } from "../base/log.ts";
 import type { DeviceSettings } from "../config.ts";
 import type { FaultEvidence, SenseCode } from "../director/classify.ts";
-import { NO_SCORES } from "../director/classify.ts";
+import { alertsForHost, NO_SCORES } from "../director/classify.ts";
 import type { DirectorEffect, DirectorEvent, DirectorState, Flow } from "../director/states.ts";
 import { step } from "../director/step.ts";
 import type { AlignOutcome } from "../director/tee/align.ts";
@@ -31,6 +31,7 @@ const FLOW_WORDS: Readonly<Record<Flow, number>> = {
   report: at.FLOW_REPORT,
 };
 
+const ASC_NO_MEDIUM = 0x3a;
 const EVIDENCE_WITHIN_MS = 2000;
 const ANSWER_WITHIN_MS = 2000;
 const EJECT_WITHIN_MS = 120_000;
@@ -211,6 +212,9 @@ export class DeviceDesk {
         );
         return;
       }
+      case "findCartridge":
+        void this.find(effect.attempt, effect.cartridge);
+        return;
       case "couple":
         stock.couple(this.parts.settings.name, effect.drive);
         this.later({ kind: "coupled", attempt: effect.attempt });
@@ -255,7 +259,10 @@ export class DeviceDesk {
         stock.score(effect.drive, effect.cartridge, effect.verdict.blame);
         return;
       case "reportToHost":
-        void this.parts.front()?.order({ kind: "report", device: this.index, sense: effect.sense });
+        void this.parts.front()?.order({
+          ...{ kind: "report", device: this.index },
+          ...{ sense: effect.sense, tapeAlerts: effect.tapeAlerts },
+        });
         return;
       case "notify":
         log[effect.severity === "info" ? "info" : "warning"](effect.text, { device: this.name });
@@ -290,6 +297,23 @@ export class DeviceDesk {
     });
   }
 
+  /** At a load and before an unload, while nobody writes: the drive's flags, for the host and for the operator. */
+  async noteAlerts(drive: DriveId): Promise<void> {
+    const told = await this.parts.stock
+      .worker(drive)
+      .order<{ tapeAlerts: readonly number[] }>({ kind: "evidence" }, EVIDENCE_WITHIN_MS);
+    const tapeAlerts = told?.tapeAlerts ?? [];
+    if (tapeAlerts.length === 0) return;
+    const text = `drive ${drive} raises TapeAlert ${tapeAlerts.join(", ")}`;
+    log.warning(text, { device: this.name });
+    this.parts.stock.record({
+      ...{ kind: "drive", severity: "warning", device: this.parts.settings.name, transition: "tapeAlert" },
+      ...{ text, evidence: { drive, tapeAlerts: [...tapeAlerts] } },
+    });
+    const flags = alertsForHost(tapeAlerts);
+    if (flags.length > 0) await this.parts.front()?.order({ kind: "alerts", device: this.index, flags });
+  }
+
   private async gather(attempt: number, drive: DriveId, evidence: FaultEvidence): Promise<void> {
     const more = await this.parts.stock
       .worker(drive)
@@ -305,6 +329,11 @@ export class DeviceDesk {
         scores: this.parts.stock.scoresOf(drive, this.state.cartridge),
       },
     });
+  }
+
+  /** 607: what the robot sees, not what we remember. */
+  private async find(attempt: number, cartridge: Barcode): Promise<void> {
+    this.dispatch({ kind: "cartridgeFound", attempt, at: await this.parts.stock.find(cartridge) });
   }
 
   /** 613: the drive gives its cartridge up, or does not. */
@@ -390,9 +419,14 @@ export class DeviceDesk {
   }
 
   private async load(attempt: number, drive: DriveId): Promise<void> {
-    const found = await this.parts.stock
-      .worker(drive)
-      .order<DriveCartridge>({ kind: "identify" }, READY_WITHIN_MS);
+    const worker = this.parts.stock.worker(drive);
+    const identify = () => worker.order<DriveCartridge>({ kind: "identify" }, READY_WITHIN_MS);
+    let found = await identify();
+    // The robot sees it in there, the drive does not: it may have been unloaded, and loads it when it is told to.
+    if (found !== undefined && senseCode(found.senseHex)?.asc === ASC_NO_MEDIUM) {
+      await worker.order({ kind: "load" }, READY_WITHIN_MS);
+      found = await identify();
+    }
     if (found?.kind === "inserted") {
       // Who it should be is known, and is compared in the next step; what the drive found is only the rest.
       const serial = this.cartridge?.serial ?? "";

@@ -8,7 +8,7 @@ import type { Clock } from "../base/clock.ts";
 import { logOf } from "../base/log.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { ReadyFacts, RunningServer, StopReport } from "../cli/ports.ts";
-import { readChapSecrets } from "../config/secrets.ts";
+import { type OwnSecrets, readChapSecrets, readOwnSecrets } from "../config/secrets.ts";
 import type { DeviceSettings, Settings, UnitSettings } from "../config.ts";
 import { driveClock } from "../device/file/clock.ts";
 import { DeviceMemory } from "../director/tee/device-memory.ts";
@@ -21,6 +21,7 @@ import type {
   CacheSpec,
   FileDriveSpec,
   IscsiDriveSpec,
+  IscsiUnitSpec,
   SessionNotice,
   WorkerNotice,
 } from "../workers/protocol.ts";
@@ -57,6 +58,7 @@ export class House implements RunningServer, HouseFacts {
   private readonly notes: string[] = [];
   private shownElements = "";
   private chap: ChapAccess | null = null;
+  private loginFor: (OwnSecrets & { kind: "secrets" })["loginFor"] = () => null;
 
   constructor(
     readonly settings: Settings,
@@ -76,8 +78,11 @@ export class House implements RunningServer, HouseFacts {
     const { settings } = this;
     const secrets = readChapSecrets(settings.iscsi);
     if (secrets.kind === "refused") return secrets.text;
+    const own = readOwnSecrets(settings.library.foreign);
+    if (own.kind === "refused") return own.text;
     this.chap = secrets.access;
-    for (const note of secrets.notes) {
+    this.loginFor = own.loginFor;
+    for (const note of [...secrets.notes, ...own.notes]) {
       log.warning(note);
       this.notes.push(note);
     }
@@ -151,21 +156,23 @@ export class House implements RunningServer, HouseFacts {
         worker.start({
           role: "changer",
           mailbox: worker.mailbox,
-          unit: { ...(changers[index] as UnitSettings), initiatorName },
+          unit: this.unitOf(changers[index] as UnitSettings, initiatorName),
         }),
       ),
     );
     return workers;
   }
 
+  private unitOf({ host, port, targetName, lun }: UnitSettings, initiatorName: string): IscsiUnitSpec {
+    return { host, port, targetName, lun, initiatorName, chap: this.loginFor(targetName) };
+  }
+
   private transportOf(id: number): FileDriveSpec | IscsiDriveSpec {
     const { library } = this.settings;
     const unit = library.foreign?.drives[id - 1];
     if (library.foreign !== null && unit !== undefined) {
-      const { host, port, targetName, lun } = unit;
-      const { initiatorName } = library.foreign;
       const { capacityBytes } = library;
-      return { kind: "iscsi", host, port, targetName, lun, initiatorName, capacityBytes };
+      return { kind: "iscsi", ...this.unitOf(unit, library.foreign.initiatorName), capacityBytes };
     }
     return {
       kind: "file",

@@ -92,7 +92,7 @@ export function httpPorts(house: HouseFacts): HttpPorts {
       standIns: standInStatus(house.stock),
       sessions: [...house.sessions],
     }),
-    library: () => libraryStatus(house.stock.robot.inventory(), house.desks),
+    library: () => libraryStatus(house.settings.library.kind, house.stock.robot.inventory(), house.desks),
     events: house.catalog,
     async injectFault(drive, rule) {
       const unknown = known(drive);
@@ -145,9 +145,9 @@ export function httpPorts(house: HouseFacts): HttpPorts {
         return { kind: "conflict", text: `${path}: ${result?.reason ?? "the cache does not answer"}` };
       return { kind: "done", text: `${path} is being rebuilt; ${device} goes on meanwhile` };
     },
-    addCartridge: ({ barcode, megabytes }) => {
+    addCartridge: ({ barcode, megabytes, isSpare }) => {
       const capacityBytes = megabytes === null ? house.settings.library.capacityBytes : megabytes * MIB;
-      const wanted = { barcode, capacityBytes, earlyWarningBytes: earlyWarningOf(capacityBytes) };
+      const wanted = { barcode, capacityBytes, earlyWarningBytes: earlyWarningOf(capacityBytes), isSpare };
       return byHand("cartridgeAdded", house.stock.robot.addCartridge(wanted));
     },
     exportCartridge(barcode) {

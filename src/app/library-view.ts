@@ -2,6 +2,7 @@
  *  slots, one robot; spares and failed drives are not shown (RED-01, RED-07, RED-08). */
 import type { Barcode } from "../base/brands.ts";
 import type { ElementStatus, LibraryStatus } from "../base/status.ts";
+import type { LibrarySettings } from "../config.ts";
 import {
   FIRST_DRIVE_ADDRESS,
   FIRST_MAIL_SLOT_ADDRESS,
@@ -66,9 +67,13 @@ export function virtualElements(inventory: Inventory, desks: readonly DeviceDesk
 
 const KINDS = { 1: "robot", 2: "slot", 3: "mailSlot", 4: "drive" } as const;
 
-export function libraryStatus(inventory: Inventory, desks: readonly DeviceDesk[]): LibraryStatus {
+export function libraryStatus(
+  kind: LibrarySettings["kind"],
+  inventory: Inventory,
+  desks: readonly DeviceDesk[],
+): LibraryStatus {
   return {
-    kind: "file",
+    kind,
     virtual: virtualElements(inventory, desks).map(({ address, type, barcode }) => ({
       address,
       kind: KINDS[type],

@@ -43,6 +43,7 @@ export class Moves {
     if (drive === null || barcode === null) return false;
     const found = await this.stock.worker(drive).order<DriveCartridge>({ kind: "identify" }, LOAD_WITHIN_MS);
     if (found?.kind !== "inserted") return false;
+    await desk.noteAlerts(drive);
     const image = this.stock.catalog.beginImage({
       device: desk.parts.settings.name,
       barcode,
@@ -87,7 +88,11 @@ export class Moves {
   /** All of it is on tape, and the checkpoint says so before the cartridge goes: after a crash nobody fetches it back to
    *  write the same again. */
   private async release(desk: DeviceDesk): Promise<void> {
-    if (desk.drive !== null) await this.stock.worker(desk.drive).order({ kind: "unfollow" }, LOAD_WITHIN_MS);
+    const { drive } = desk;
+    if (drive !== null) {
+      await this.stock.worker(drive).order({ kind: "unfollow" }, LOAD_WITHIN_MS);
+      await desk.noteAlerts(drive);
+    }
     await desk.parts.front()?.order({ kind: "unload", device: desk.index });
     await desk.parts.cacheWorker?.order({ kind: "checkpoint" });
   }

@@ -144,8 +144,7 @@ export class Stock {
 
   async moveMedium(source: number, destination: number): Promise<MoveOutcome> {
     const outcome = await this.robot.moveMedium(source, destination);
-    for (const drive of this.robot.inventory().drives)
-      this.pool = setHolds(this.pool, drive.id, drive.barcode);
+    this.noteHolds();
     const text =
       outcome.kind === "moved"
         ? `${outcome.barcode} moved from element ${source} to ${destination}`
@@ -162,6 +161,11 @@ export class Stock {
     return outcome;
   }
 
+  private noteHolds(): void {
+    for (const drive of this.robot.inventory().drives)
+      this.pool = setHolds(this.pool, drive.id, drive.barcode);
+  }
+
   /** Wherever the cartridge is now. */
   moveToDrive(cartridge: Barcode, to: DriveId): Promise<MoveOutcome> {
     const entry = this.robot.inventory().cartridges.find(({ barcode }) => barcode === cartridge);
@@ -172,6 +176,21 @@ export class Stock {
   driveWith(cartridge: Barcode | null): DriveId | null {
     if (cartridge === null) return null;
     return this.robot.inventory().drives.find(({ barcode }) => barcode === cartridge)?.id ?? null;
+  }
+
+  /** Asks the robot anew. null: it is in no drive and in no slot. */
+  async find(cartridge: Barcode): Promise<DriveId | "slot" | null> {
+    const why = await this.robot.lookAgain();
+    if (why !== null) log.warning(`the robot cannot tell where ${cartridge} is: ${why}`);
+    this.noteHolds();
+    const inSlot = this.robot.inventory().slots.some(({ barcode }) => barcode === cartridge);
+    const at = this.driveWith(cartridge) ?? (inSlot ? "slot" : null);
+    const words = at === null ? "in no drive and in no slot" : at === "slot" ? "in a slot" : `in drive ${at}`;
+    this.record({
+      ...{ kind: "library", severity: "warning", device: null, transition: "looked" },
+      ...{ text: `the robot finds ${cartridge} ${words}`, evidence: { cartridge, at } },
+    });
+    return at;
   }
 
   /** `from` null: from a slot. */

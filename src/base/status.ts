@@ -109,7 +109,8 @@ export const elementSchema = z.strictObject({
 });
 
 export const librarySchema = z.strictObject({
-  kind: z.string(),
+  /** "file": the embedded library; "iscsi": drives and changers of others. */
+  kind: z.enum(["file", "iscsi"]),
   /** What the backup server's changer shows. */
   virtual: z.array(elementSchema),
   /** What is really there, spares and all. */

@@ -89,6 +89,8 @@ export interface CartridgeChange {
   readonly barcode: string | null;
   /** null: as the settings say. */
   readonly megabytes: number | null;
+  /** Kept for one that fails, seen by no server (add only). */
+  readonly isSpare: boolean;
 }
 
 export type CartridgeChangeOutcome =

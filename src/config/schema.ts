@@ -78,6 +78,21 @@ export const foreignDriveSchema = z.strictObject({
   changer: z.int().min(1).max(16).optional().describe("which of library.changers has it, from 1 on"),
 });
 
+const chapUser = {
+  user: z.string().min(1).max(255).describe("a user's name"),
+  secretFile: path.describe("a path: the file that holds the secret"),
+};
+
+export const ownChapSchema = z.strictObject({
+  target: z
+    .string()
+    .refine(isIscsiName)
+    .optional()
+    .describe("a target's name that stands in drives or changers; without it: all others"),
+  ...chapUser,
+  mutual: z.strictObject(chapUser).optional().describe("a table with user and secretFile"),
+});
+
 export const libraryFileSchema = z.strictObject({
   kind: z
     .enum(["file", "iscsi"])
@@ -94,6 +109,11 @@ export const libraryFileSchema = z.strictObject({
     .optional()
     .describe("a list of tables with portal, target and lun"),
   initiator: z.string().refine(isIscsiName).optional().describe("the name that we log in by"),
+  chap: z
+    .array(ownChapSchema)
+    .max(64)
+    .optional()
+    .describe("a list of tables: how we log in to targets of others"),
   spares: z.int().min(0).max(64).optional().describe("how many spare drives, 0 to 64"),
   slots: z.int().min(1).max(1000).optional().describe("how many slots, 1 to 1000"),
   mailSlots: z.int().min(0).max(64).optional().describe("how many import/export elements, 0 to 64"),
@@ -127,11 +147,6 @@ export const libraryFileSchema = z.strictObject({
     .optional()
     .describe('a list of rules, as ["drive 1: on write 400: hardware error"]'),
 });
-
-const chapUser = {
-  user: z.string().min(1).max(255).describe("a user's name"),
-  secretFile: path.describe("a path: the file that holds the secret"),
-};
 
 export const chapEntrySchema = z.strictObject({
   initiator: z.string().refine(isIscsiName).describe("an initiator's name, as iqn.2026-01.net.example:host"),

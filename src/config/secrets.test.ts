@@ -2,7 +2,7 @@ import { afterAll, expect, test } from "bun:test";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readChapSecrets } from "./secrets.ts";
+import { readChapSecrets, readOwnSecrets } from "./secrets.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "understudy-secrets-"));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -49,4 +49,28 @@ test("RFC 7143 §9.2.1: fewer than 12 bytes, one secret for both directions, no 
     "the secret cannot be read: EISDIR",
   ]);
   expect(texts.join()).not.toMatch(/hello world|correct horse/);
+});
+
+test("RED-33: secrets for targets of others: by target, else the one for all; what is wrong stops the start", () => {
+  const own = { user: "us", secretFile: file("own", "correct horse battery") };
+  const library = { user: "lib", secretFile: file("lib", "staple and then some") };
+  const read = readOwnSecrets({
+    chap: [
+      { ...own, target: "iqn.2026-01.example:a", mutual: library },
+      { ...library, target: null, mutual: null },
+    ],
+  });
+  if (read.kind !== "secrets") throw new Error(read.text);
+  expect(read.loginFor("iqn.2026-01.example:a")).toMatchObject({ user: "us", mutual: { user: "lib" } });
+  expect(read.loginFor("iqn.2026-01.example:b")).toMatchObject({ user: "lib" });
+  const none = readOwnSecrets(null);
+  expect(none.kind === "secrets" && none.loginFor("iqn.2026-01.example:a")).toBe(null);
+  const twice = readOwnSecrets({
+    chap: [{ ...own, target: null, mutual: { ...library, secretFile: own.secretFile } }],
+  });
+  expect(twice).toMatchObject({ kind: "refused", text: expect.stringContaining("library.chap[1].mutual") });
+  const gone = readOwnSecrets({
+    chap: [{ user: "us", secretFile: join(directory, "none"), target: null, mutual: null }],
+  });
+  expect(gone).toMatchObject({ kind: "refused", text: expect.stringContaining("ENOENT") });
 });

@@ -56,6 +56,14 @@ export interface ForeignSettings {
   /** The last ones are the spares; `changer`: index of its changer. */
   readonly drives: readonly (UnitSettings & { readonly changer: number; readonly element: number })[];
   readonly changers: readonly UnitSettings[];
+  /** How we log in, by the target's name; null: to all that have no entry of their own. Empty: without a password. */
+  readonly chap: readonly OwnChap[];
+}
+
+/** `mutual`: how the target must prove itself to us; null: it need not. */
+export interface OwnChap extends ChapUser {
+  readonly target: string | null;
+  readonly mutual: ChapUser | null;
 }
 
 export interface LibrarySettings {

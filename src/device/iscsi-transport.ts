@@ -7,6 +7,7 @@
  *      that a new session is the old one.
  *  (4) Nothing is opened before the first command: a drive that is away does not keep the house from starting. */
 import type { CommandReply, DataDirection } from "../base/command-reply.ts";
+import type { OwnLogin } from "../iscsi/chap.ts";
 import { Initiator, InitiatorError } from "../iscsi/initiator.ts";
 import * as op from "../scsi/opcodes.ts";
 import type { Transport } from "./transport.ts";
@@ -21,6 +22,8 @@ export interface IscsiAddress {
 
 export interface IscsiTransportOptions extends IscsiAddress {
   readonly initiatorName: string;
+  /** Logs in by this; null: without a password. */
+  readonly chap?: OwnLogin | null;
   /** For connecting and logging in. */
   readonly connectMs?: number;
 }
@@ -178,13 +181,14 @@ export class IscsiTransport implements Transport {
 
   /** "": there is a session now; else why not. */
   #connect(timeoutMs: number): string {
-    const { host, port, targetName, initiatorName, connectMs = CONNECT_MS } = this.#options;
+    const { host, port, targetName, initiatorName, chap = null, connectMs = CONNECT_MS } = this.#options;
     this.#session?.close();
     this.#session = null;
     try {
       this.#session = Initiator.connect({
         ...{ host, port, initiatorName },
         ...(targetName === "" ? {} : { targetName }),
+        ...(chap === null ? {} : { chap }),
         timeoutMs: Math.min(connectMs, Math.max(timeoutMs, AGAIN_MS_MIN)),
         depth: 1,
       });

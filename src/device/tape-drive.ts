@@ -18,10 +18,11 @@ import {
   parseReadPositionShort,
   parseSense,
   parseVpd80,
+  tapeAlerts,
 } from "../scsi/replies.ts";
 import type { Sense } from "../scsi/sense.ts";
 import { ATTRIBUTE_BARCODE, ATTRIBUTE_MEDIUM_SERIAL } from "../scsi/unit/attributes.ts";
-import { LOG_TAPE_CAPACITY, LOG_VOLUME_STATISTICS } from "../scsi/unit/log.ts";
+import { LOG_TAPE_ALERT, LOG_TAPE_CAPACITY, LOG_VOLUME_STATISTICS } from "../scsi/unit/log.ts";
 import {
   LONG_POSITION_BYTES,
   READ_POSITION_LONG,
@@ -374,6 +375,15 @@ export class TapeDrive {
       serial: attributeText(values, ATTRIBUTE_MEDIUM_SERIAL) ?? "",
       barcode: attributeText(values, ATTRIBUTE_BARCODE) ?? "",
     };
+  }
+
+  /** TapeAlert flags that are set (1..64); reading may clear them. null: the drive has no such page, or does not answer in
+   *  time. A unit attention is swallowed like that of any question: whoever writes on looks for the drive's place first. */
+  tapeAlerts(timeoutMs: number = this.#timeouts.commandMs): number[] | null {
+    const cdbBytes = put.putLogSense(this.#cdb, LOG_TAPE_ALERT, PARAMETERS_BYTES);
+    const outcome = this.#sendPast(cdbBytes, "in", PARAMETERS_BYTES, timeoutMs);
+    const page = outcome === "good" ? parseLogPage(this.#reply()) : null;
+    return page?.code === LOG_TAPE_ALERT ? tapeAlerts(page) : null;
   }
 
   // --- modes ---

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { classify, type FaultEvidence, NO_SCORES, senseWord } from "./classify.ts";
+import { alertsForHost, classify, type FaultEvidence, NO_SCORES, senseWord } from "./classify.ts";
 
 function given(code: string | null, more: Partial<FaultEvidence> = {}): FaultEvidence {
   const sense =
@@ -28,6 +28,7 @@ describe("RED-18: the table of FACTS, row by row", () => {
     ["2/3A00", "state", "readElements"],
     ["6/2900 6/2800 6/3F01", "state", "readPosition"],
     ["B/4400 B/4B00", "path", "otherDrive"],
+    ["5/2500", "path", "replaceDrive"],
     ["D/0002 0/0002", "endOfMedium", "endOfMedium"],
   ];
   for (const [codes, blame, act] of rows)
@@ -48,6 +49,10 @@ describe("RED-18: the table of FACTS, row by row", () => {
     expect(classify(given("3/0C00", { tapeAlerts: [3] })).blame).toBe("unclear");
     expect(classify(given("4/4400", { tapeAlerts: [4] })).blame).toBe("drive");
     expect(classify(given(null, { tapeAlerts: [20] })).act).toBe("cleanNow");
+  });
+
+  test("RED-09: the host hears of a medium's flags and of cleaning, not of a mechanism that is ours to mend", () => {
+    expect(alertsForHost([4, 9, 16, 20, 21, 30, 31, 36])).toEqual([4, 9, 20, 21, 36]);
   });
 
   test("timeout, loss of transport, and no word at all", () => {

@@ -115,6 +115,7 @@ const ROWS: readonly Row[] = [
   { name: "becomingReady", senses: ["2/0401", "2/0407"], tapeAlerts: [], blame: "wait", act: "waitUntilReady", meaning: "becoming ready" },
   { name: "mediumGone", senses: ["2/3Axx"], tapeAlerts: [], blame: "state", act: "readElements", meaning: "the medium is gone in the middle of a job" },
   { name: "reset", senses: ["6/29xx", "6/2800", "6/3F01", "6/xxxx"], tapeAlerts: [], blame: "state", act: "readPosition", meaning: "reset, medium change or new microcode: position lost" },
+  { name: "unitGone", senses: ["5/25xx"], tapeAlerts: [], blame: "path", act: "replaceDrive", meaning: "the drive is gone from its target: no such logical unit" },
   { name: "path", senses: ["B/4xxx", "B/xxxx"], tapeAlerts: [], blame: "path", act: "otherDrive", meaning: "path or drive: position unknown" },
   { name: "recovered", senses: ["1/xxxx"], tapeAlerts: [1, 2, 3, 19], blame: "recovered", act: "score", meaning: "recovered error, or a failure predicted" },
   { name: "notReady", senses: ["2/xxxx"], tapeAlerts: [], blame: "unclear", act: "otherDrive", meaning: "not ready" },
@@ -161,6 +162,15 @@ function rowOfSense(sense: SenseCode): Row {
 
 function rowOfAlerts(alerts: readonly number[]): Row | undefined {
   return ROWS.find((row) => row.tapeAlerts.some((alert) => alerts.includes(alert)));
+}
+
+/** What a backup server is told of the flags of a drive that has not failed: all that is of the medium, the job or cleaning.
+ *  A failing mechanism is ours to mend. */
+export function alertsForHost(alerts: readonly number[]): number[] {
+  return alerts.filter((alert) => {
+    const blame = rowOfAlerts([alert])?.blame;
+    return blame !== "drive" && blame !== "mechanism";
+  });
 }
 
 const SPEAKS_PLAINLY: ReadonlySet<Blame> = new Set(["drive", "cartridge", "mechanism", "cleaning"]);

@@ -15,7 +15,7 @@ import type {
   Switching,
   Verifying,
 } from "./states.ts";
-import { load, prepareImage, verify } from "./switchover.ts";
+import { find, load, prepareImage, verify } from "./switchover.ts";
 import { enter, evidenceOf, halt, nextAttempt } from "./transition.ts";
 
 /** Times that a drive which only lost its position, or was not ready, is tried again before it counts as failed. */
@@ -51,7 +51,8 @@ export function judge(
     case "writeProtected":
       return stopAt("writeProtected");
     case "readElements":
-      return stopAt("mediumGone");
+      if (state.cartridge === null) return stopAt("mediumGone");
+      return find({ ...state, recovery }, drive, [scored], nowMs);
     case "score":
     case "cleanAfterJob":
     case "waitUntilReady":
@@ -62,6 +63,34 @@ export function judge(
     default:
       return giveUpDrive(state, drive, recovery, verdict, [scored], nowMs);
   }
+}
+
+/** 607: the robot has looked for a cartridge that its drive says it does not have.
+ *  Still there: it is told to load it (another initiator may have unloaded it), and if that does not help another drive
+ *  takes over. Elsewhere: somebody moved it, and it is fetched back. Nowhere: only a person can bring it. Wherever it comes
+ *  from, what is on it is compared before anything is written. */
+export function found(state: Switching, at: DriveId | "slot" | null, nowMs: number): Step {
+  const { drive, recovery } = state;
+  const meaning = recovery.verdict?.meaning ?? "";
+  const tries = recovery.sameDriveTries + 1;
+  if (at === null || tries > SAME_DRIVE_TRIES_MAX) {
+    // The drive stays: after a retry the robot looks again for what a person has brought.
+    const known = { ...recovery, cartridgeIn: drive };
+    return halt(state, known, drive, "mediumGone", `drive ${drive}: ${meaning}`, nowMs);
+  }
+  if (at === drive && tries === 1)
+    return load({ ...state, recovery: { ...recovery, sameDriveTries: tries } }, drive, 0, nowMs);
+  if (at === drive) {
+    const text = `drive ${drive}: ${meaning}, and the robot sees the cartridge there`;
+    return ask(state, exclude({ ...recovery, cartridgeIn: drive }, drive), null, nowMs, text, [
+      { kind: "releaseDrive", drive, suspect: true },
+    ]);
+  }
+  const where = at === "slot" ? "a slot" : `drive ${at}`;
+  const next: Recovery = { ...recovery, cartridgeIn: at === "slot" ? null : at, sameDriveTries: tries };
+  return ask(state, next, drive, nowMs, `the cartridge is in ${where} now`, [
+    { kind: "releaseDrive", drive, suspect: false },
+  ]);
 }
 
 /** Not the drive: 620 or 631. Where the cache keeps nothing there is no image to write. */
@@ -106,7 +135,11 @@ function giveUpDrive(
   nowMs: number,
 ): Step {
   const { unreachable, timedOut } = recovery.evidence;
-  const notProven = (verdict.blame === "unclear" || verdict.blame === "path") && !unreachable && !timedOut;
+  const notProven =
+    verdict.act !== "replaceDrive" &&
+    (verdict.blame === "unclear" || verdict.blame === "path") &&
+    !unreachable &&
+    !timedOut;
   const out: DirectorEffect = notProven
     ? { kind: "releaseDrive", drive, suspect: true }
     : { kind: "markDriveFailed", drive, text: verdict.meaning };

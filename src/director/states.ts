@@ -98,8 +98,9 @@ export interface Switching extends Recovering {
   readonly name: "Switching";
   /** The spare; or the drive that stays, where only its cartridge is replaced. */
   readonly drive: DriveId;
-  /** image: a spare cartridge is sought and the whole image pinned; takeOut: the failed cartridge leaves the drive. */
-  readonly doing: "couple" | "unload" | "image" | "takeOut" | "move" | "load";
+  /** find: the drive says that it is empty, the robot is asked where the cartridge is; image: a spare cartridge is sought
+   *  and the whole image pinned; takeOut: the failed cartridge leaves the drive. */
+  readonly doing: "find" | "couple" | "unload" | "image" | "takeOut" | "move" | "load";
   readonly moveTries: number;
 }
 
@@ -169,6 +170,8 @@ export type DirectorEvent =
       readonly cartridgeIn: DriveId | null;
     }
   | { readonly kind: "noSpare"; readonly attempt: number }
+  /** The robot looked. `at` null: in no element that we move from and to; else in a drive, or in a slot. */
+  | { readonly kind: "cartridgeFound"; readonly attempt: number; readonly at: DriveId | "slot" | null }
   | { readonly kind: "coupled"; readonly attempt: number }
   | { readonly kind: "coupleFailed"; readonly attempt: number; readonly text: string }
   | { readonly kind: "unloaded"; readonly attempt: number }
@@ -243,6 +246,8 @@ export type DirectorEffect =
       readonly excluded: readonly DriveId[];
       readonly wanted: DriveId | null;
     }
+  /** 607: the medium is gone from the drive in mid-job: where does the robot see it? */
+  | { readonly kind: "findCartridge"; readonly attempt: number; readonly cartridge: Barcode }
   /** 612 */
   | { readonly kind: "couple"; readonly attempt: number; readonly drive: DriveId }
   /** 613: by the drive, else by the library's own means. */
@@ -300,8 +305,12 @@ export type DirectorEffect =
       readonly cartridge: Barcode | null;
       readonly verdict: Verdict;
     }
-  /** 609: the next command of the host gets this, deferred. */
-  | { readonly kind: "reportToHost"; readonly sense: SenseCode }
+  /** 609: the next command of the host gets this, deferred; the drive's flags are told with it. */
+  | {
+      readonly kind: "reportToHost";
+      readonly sense: SenseCode;
+      readonly tapeAlerts: readonly number[];
+    }
   /** To people: mail, webhook, panel. */
   | { readonly kind: "notify"; readonly severity: Severity; readonly text: string }
   /** To the catalog. */

@@ -98,6 +98,10 @@ class Scene {
     return this.send({ kind: "gathered", attempt: this.attempt, evidence: of });
   }
 
+  found(at: DriveId | "slot" | null): this {
+    return this.send({ kind: "cartridgeFound", attempt: this.attempt, at });
+  }
+
   chosen(drive: DriveId, cartridgeIn: DriveId | null = first): this {
     return this.send({ kind: "spareChosen", attempt: this.attempt, drive, cartridgeIn });
   }
@@ -266,7 +270,6 @@ describe("RED-20: failures on the way", () => {
       ["cartridgeFault", sense(2, 0x30, 3)],
       ["endOfMedium", sense(0xd, 0, 2)],
       ["writeProtected", sense(7, 0x27, 0)],
-      ["mediumGone", sense(2, 0x3a, 0)],
     ] as const;
     for (const [reason, code] of codes) {
       const scene = new Scene().fail(evidence(code)).gathered(evidence(code));
@@ -277,6 +280,58 @@ describe("RED-20: failures on the way", () => {
       scene.send({ kind: "operatorRetry", drive: null });
       expect(scene.asked.slice(0, 2)).toEqual(["releaseDrive", "reserveSpare"]);
     }
+  });
+
+  const empty = evidence(sense(2, 0x3a, 0));
+  const gone = () => new Scene().fail(empty).gathered(empty);
+
+  test("RED-18: the medium is gone in mid-job, and the robot sees it there: the drive is told to load it", () => {
+    const scene = gone();
+    expect(scene.state).toMatchObject({ name: "Switching", doing: "find", drive: first });
+    expect(scene.effect("findCartridge")).toMatchObject({ cartridge });
+    expect(scene.asked).not.toContain("markDriveFailed");
+    scene.found(first);
+    expect(scene.effect("load")?.drive).toBe(first);
+    scene.answered("loaded").verified(600).answered("caughtUp");
+    expect(scene.state).toMatchObject({ name: "Streaming", drive: first });
+    // It says so again: another drive takes it out of there.
+    const again = gone().found(first);
+    again.send({ kind: "loadFailed", attempt: again.attempt, evidence: empty });
+    expect(again.state).toMatchObject({ doing: "find" });
+    again.found(first);
+    expect(again.effect("releaseDrive")).toMatchObject({ drive: first, suspect: true });
+    expect(again.effect("reserveSpare")).toMatchObject({ excluded: [first], wanted: null });
+    again.chosen(spare).answered("coupled");
+    expect(again.effect("unload")?.drive).toBe(first);
+  });
+
+  test("RED-18: somebody moved the cartridge in mid-job: it is fetched back, verified, and the job goes on", () => {
+    const scene = gone().found("slot");
+    expect(scene.effect("releaseDrive")).toMatchObject({ drive: first, suspect: false });
+    expect(scene.effect("reserveSpare")).toMatchObject({ excluded: [], wanted: first });
+    scene.chosen(first, null).answered("coupled");
+    expect(scene.effect("move")).toMatchObject({ from: null, to: first });
+    scene.answered("moved", "loaded").verified(600).answered("caughtUp");
+    expect(scene.state).toMatchObject({ name: "Streaming", drive: first });
+    const elsewhere = gone().found(third);
+    elsewhere.chosen(first, third).answered("coupled");
+    expect(elsewhere.effect("unload")?.drive).toBe(third);
+  });
+
+  test("RED-18: the robot finds the cartridge nowhere: halted; after a retry it looks again", () => {
+    const scene = gone().found(null);
+    expect(scene.state).toMatchObject({ name: "Halted", reason: "mediumGone", drive: first });
+    scene.send({ kind: "operatorRetry", drive: null });
+    expect(scene.asked).toContain("findCartridge");
+    scene.found("slot");
+    expect(scene.effect("reserveSpare")?.wanted).toBe(first);
+    // Nobody plays this game for ever.
+    const often = gone();
+    for (let n = 0; n < 3; n++) {
+      often.found("slot").chosen(first, null).answered("coupled", "moved");
+      often.send({ kind: "loadFailed", attempt: often.attempt, evidence: empty });
+    }
+    expect(often.found("slot").state).toMatchObject({ name: "Halted", reason: "mediumGone" });
   });
 
   test("RED-03: the cache can no longer give what replay needs: halted, told to the host, nothing more written", () => {
@@ -424,8 +479,12 @@ describe("RED-19 (608-609): no spare", () => {
   });
 
   test("report: the host gets the drive's own sense, deferred", () => {
-    const scene = new Scene().fail().gathered().answered("noSpare");
+    const scene = new Scene()
+      .fail()
+      .gathered({ ...dead, tapeAlerts: [30] })
+      .answered("noSpare");
     expect(scene.state).toMatchObject({ name: "Halted", reason: "noSpare", flow: "report" });
+    expect(scene.effect("reportToHost")?.tapeAlerts).toEqual([30]);
     expect(scene.effect("reportToHost")?.sense).toEqual({ key: 4, asc: 0x44, ascq: 0, deferred: true });
   });
 

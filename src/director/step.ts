@@ -29,6 +29,9 @@
  *             +--> takeOut (631) ------------------------------------------ - - - --+   |
  *             +--> Choosing (608, 620) --> couple --------------------------------------+
  *
+ *  A drive that says it is empty in mid-job leads to Switching(find): the robot looks where the cartridge is. Still there:
+ *  Choosing, without that drive; elsewhere: Choosing, to fetch it back; nowhere: Halted.
+ *
  *  Invariants
  *  (1) The follower writes only in Streaming and Replaying, and only from a place that was verified on the medium of
  *      this very cartridge after the last fault: `follow` is given only after `verified`, and never below the on-tape mark.
@@ -43,7 +46,7 @@
  *  What may be trusted: in Streaming and Replaying the marks; in Classifying to Verifying only `received` and `cached` move,
  *  `onTape` stands. Where the cartridge is, the library says anew with every choice of a spare. */
 import type { FaultEvidence } from "./classify.ts";
-import { ask, exclude, judge, replaceCartridge } from "./judge.ts";
+import { ask, exclude, found, judge, replaceCartridge } from "./judge.ts";
 import type {
   Choosing,
   Classifying,
@@ -58,7 +61,7 @@ import type {
   Switching,
   Verifying,
 } from "./states.ts";
-import { couple, load, moveCartridge, replay, takeOut, unload, verify } from "./switchover.ts";
+import { couple, find, load, moveCartridge, replay, takeOut, unload, verify } from "./switchover.ts";
 import { enter, evidenceOf, halt, nextAttempt, regulate, standing, unchanged } from "./transition.ts";
 
 /** 614: a robot that failed is asked once more. */
@@ -172,6 +175,8 @@ function choosing(state: Choosing, event: DirectorEvent, nowMs: number): Step {
 function switching(state: Switching, event: DirectorEvent, nowMs: number): Step {
   const { drive, recovery, doing } = state;
   switch (event.kind) {
+    case "cartridgeFound":
+      return doing === "find" ? found(state, event.at, nowMs) : unchanged(state);
     case "coupled":
       if (doing !== "couple") return unchanged(state);
       if (state.cartridge === null) return replay(state, drive, state.marks.received, 0, nowMs);
@@ -299,6 +304,15 @@ function halted(state: Halted, event: DirectorEvent, nowMs: number): Step {
   if (!returned && event.kind !== "operatorRetry") return unchanged(state);
   if (state.reason === "unprotected") return unchanged(state);
   const recovery: Recovery = { ...state.recovery, excluded: [], sameDriveTries: 0 };
+  const again = { ...state, recovery };
+  if (
+    state.reason === "mediumGone" &&
+    state.drive !== null &&
+    !returned &&
+    event.drive === null &&
+    state.cartridge !== null
+  )
+    return find(again, state.drive, [], nowMs);
   const giveBack: DirectorEffect[] =
     state.drive === null ? [] : [{ kind: "releaseDrive", drive: state.drive, suspect: false }];
   const why = returned ? `drive ${event.drive} is back` : "the operator asked to try again";

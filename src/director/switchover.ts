@@ -31,6 +31,24 @@ function switchingTo(
   return { ...nextAttempt(state), name: "Switching", drive, doing, moveTries, recovery };
 }
 
+/** 607: the drive says that it is empty. Elements are read again before anybody is blamed. */
+export function find(
+  state: RecoveringState,
+  drive: DriveId,
+  effects: readonly DirectorEffect[],
+  nowMs: number,
+): Step {
+  const cartridge = present(state.cartridge, "the cartridge that is to be found");
+  const next = switchingTo(state, drive, "find", 0);
+  return enter(state, next, nowMs, {
+    boxes: "607",
+    text: `drive ${drive} says that it is empty; the robot looks where ${cartridge} is`,
+    severity: "warning",
+    evidence: { drive, ...evidenceOf(state.recovery.evidence) },
+    effects: [...effects, { kind: "findCartridge", attempt: next.attempt, cartridge }],
+  });
+}
+
 /** 611, 612: the slow lane opens; the spare is coupled through the switch. */
 export function couple(state: RecoveringState, drive: DriveId, nowMs: number): Step {
   const next = switchingTo(state, drive, "couple", 0);

@@ -189,7 +189,8 @@ export function halt(
   if (reportsToHost(state.settings.noSpare, reason)) {
     // The drive's own words; where it said none, what a dead drive would have said: internal target failure.
     const sense = recovery.evidence.sense ?? { key: 4, asc: 0x44, ascq: 0, deferred: true };
-    all.push({ kind: "reportToHost", sense: { ...sense, deferred: true } });
+    const { tapeAlerts } = recovery.evidence;
+    all.push({ kind: "reportToHost", sense: { ...sense, deferred: true }, tapeAlerts });
   }
   all.push({ kind: "notify", severity: "alarm", text });
   if (state.stopping) all.push({ kind: "readyToStop", owedBytes });

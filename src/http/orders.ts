@@ -23,6 +23,7 @@ const retryBody = z.strictObject({
 const cartridgeBody = z.strictObject({
   barcode: z.string().max(32).nullable().default(null),
   megabytes: z.int().min(1).max(1_000_000_000).nullable().default(null),
+  spare: z.boolean().default(false),
 });
 
 function answer(context: Context, outcome: OrderOutcome): Response {
@@ -112,10 +113,10 @@ export function orderRoutes(ports: HttpPorts): Hono {
   routes.post("/cartridges", async (context) => {
     const body = await bodyOf(context, cartridgeBody);
     if (body.kind === "refused") return body.answer;
-    const { megabytes } = body.body;
+    const { megabytes, spare: isSpare } = body.body;
     const barcode = body.body.barcode === null ? null : parseBarcode(body.body.barcode);
     if (isMalformed(barcode)) return problem(context, 422, `barcode: expected ${barcode.expected}`);
-    return answer(context, await ports.addCartridge({ barcode, megabytes }));
+    return answer(context, await ports.addCartridge({ barcode, megabytes, isSpare }));
   });
 
   routes.delete("/cartridges/:barcode", (context) =>

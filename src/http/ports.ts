@@ -32,6 +32,8 @@ export interface AddCartridge {
   readonly barcode: Barcode | null;
   /** Capacity in mebibytes; null: as the library's others. */
   readonly megabytes: number | null;
+  /** Kept for one that fails. */
+  readonly isSpare: boolean;
 }
 
 export interface HttpPorts {

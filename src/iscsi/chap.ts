@@ -28,6 +28,11 @@ export interface ChapCredentials {
   readonly secret: Uint8Array;
 }
 
+/** How an initiator logs in; `mutual`: how the target must prove itself to it. */
+export interface OwnLogin extends ChapCredentials {
+  readonly mutual?: ChapCredentials;
+}
+
 /** Who may log in, and by what; `mutual`: how the target proves itself to whoever asks it to. */
 export interface ChapAccess {
   readonly entries: readonly (ChapCredentials & { readonly initiator: string })[];

@@ -2,7 +2,7 @@
  *
  *      connect → security (AuthMethod) → operational (all other keys) → full feature phase */
 
-import { type ChapCredentials, ChapInitiator, isChapKey } from "./chap.ts";
+import { ChapInitiator, isChapKey, type OwnLogin } from "./chap.ts";
 import { digestsOf, openCrc32c } from "./digest.ts";
 import { Exchange } from "./initiator-exchange.ts";
 import type { SessionNumbers } from "./initiator-sender.ts";
@@ -52,7 +52,7 @@ export interface LoginOptions {
   /** 6 bytes as two numbers; default: random. The same ISID again reinstates the session. */
   readonly isid?: { readonly high: number; readonly low: number };
   /** Logs in by CHAP and by nothing else; `mutual`: the target must prove itself by it. */
-  readonly chap?: ChapCredentials & { readonly mutual?: ChapCredentials };
+  readonly chap?: OwnLogin;
 }
 
 export interface LoggedIn {

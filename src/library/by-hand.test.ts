@@ -7,7 +7,7 @@ import { createLibrary, type MakeCartridge } from "./create.ts";
 import { FileRobot } from "./file-robot.ts";
 import { FIRST_MAIL_SLOT_ADDRESS as MAIL, FIRST_SLOT_ADDRESS as SLOT } from "./robot.ts";
 
-const NEW = { barcode: null, capacityBytes: 5e8, earlyWarningBytes: 1e6 };
+const NEW = { barcode: null, capacityBytes: 5e8, earlyWarningBytes: 1e6, isSpare: false };
 const makeCartridge: MakeCartridge = (path, cartridge) => {
   writeFileSync(path, cartridge.serial);
   return null;
@@ -47,6 +47,18 @@ test("a new cartridge gets the next barcode, a serial number never given before,
   const again = await robot.addCartridge({ ...NEW, barcode: barcode("UND001L8") });
   expect(again).toMatchObject({ kind: "conflict", text: "there is a cartridge UND001L8 already" });
   expect(open().inventory()).toEqual(robot.inventory());
+});
+
+test("RED-08: a new spare cartridge lies in a slot, in reserve, and no server sees it", async () => {
+  const robot = open(1);
+  const added = await robot.addCartridge({ ...NEW, isSpare: true });
+  expect(added).toMatchObject({ text: "UND004L8 is new, kept for one that fails, in slot 4" });
+  expect(robot.inventory().cartridges.at(-1)).toMatchObject({
+    isReserve: true,
+    shown: null,
+    address: SLOT + 3,
+  });
+  expect(open(1).inventory()).toEqual(robot.inventory());
 });
 
 test("an exported cartridge keeps its file and comes back to its own slot; all of it survives a restart", async () => {

@@ -2,7 +2,8 @@
  *  Pure but for the new cartridge's file.
  *  (1) A cartridge in a drive is neither taken out nor replaced: it is unloaded by the server first.
  *  (2) An exported cartridge keeps its file, its serial and what it is to servers; no element holds it.
- *  (3) What comes in lies in a mail slot where there is a free one, since servers look there; else in a slot. */
+ *  (3) What comes in lies in a mail slot where there is a free one, since servers look there; else in a slot. What is kept
+ *      in reserve lies in a slot, where servers do not see it. */
 import { existsSync } from "node:fs";
 import { type Barcode, isMalformed, parseBarcode, parseSerialNumber } from "../base/brands.ts";
 import type { MakeCartridge } from "./create.ts";
@@ -17,6 +18,8 @@ export interface NewStock {
   readonly barcode: Barcode | null;
   readonly capacityBytes: number;
   readonly earlyWarningBytes: number;
+  /** Kept for one that fails: servers do not see it. */
+  readonly isSpare: boolean;
 }
 
 /** `state` null: nothing changes. */
@@ -56,17 +59,18 @@ export function added(
     return no("conflict", `there is a cartridge ${barcode} already`);
   const path = cartridgePath(directory, barcode);
   if (existsSync(path)) return no("conflict", `${path} is there already`);
-  const place = freePlace(state, null);
+  const place = wanted.isSpare ? freeSlot(state, null) : freePlace(state, null);
   if (place === null) return no("conflict", "no slot is free");
   const serial = nextSerial(state);
   if (isMalformed(serial)) return no("conflict", `serial number: expected ${serial.expected}`);
-  const { capacityBytes, earlyWarningBytes } = wanted;
+  const { capacityBytes, earlyWarningBytes, isSpare } = wanted;
   const why = make(path, { barcode, serial, capacityBytes, earlyWarningBytes });
   if (why !== null) return no("conflict", `${path}: ${why}`);
   const homeAddress = freeSlot(state, null)?.address ?? place.address;
-  const entry: Entry = { barcode, serial, capacityBytes, homeAddress, isSpare: false };
+  const entry: Entry = { barcode, serial, capacityBytes, homeAddress, isSpare };
+  const what = isSpare ? "new, kept for one that fails," : "new,";
   return {
-    outcome: { kind: "done", barcode, text: `${barcode} is new, in ${placeText(place)}` },
+    outcome: { kind: "done", barcode, text: `${barcode} is ${what} in ${placeText(place)}` },
     state: put({ ...state, cartridges: [...state.cartridges, entry] }, place, barcode),
   };
 }

@@ -44,6 +44,8 @@ export interface FileRobotOptions {
   readonly bay: (id: DriveId) => DriveBay | null;
   /** A robot of others that does the moving, between our addresses; null: done. Without it the map alone changes. */
   readonly hand?: (sourceAddress: number, destinationAddress: number) => Promise<MoveOutcome | null>;
+  /** Reads where everything is, for a robot of others; words: it cannot. Without it the map is what there is. */
+  readonly look?: (before: LibraryState) => Promise<LibraryState | string>;
   /** Can the hand move between the two at all? Several changers cannot exchange cartridges. */
   readonly reaches?: (sourceAddress: number, destinationAddress: number) => boolean;
   /** Makes the files of cartridges that are added; without it none can be. */
@@ -229,6 +231,15 @@ export class FileRobot implements Robot {
         if (why) problems.push(`drive ${drive.id} does not take ${drive.barcode}: ${why}`);
       }
       return problems;
+    });
+  }
+
+  /** Somebody else may have moved something: the map is made anew. null: done; else why not, and the map is as before. */
+  lookAgain(): Promise<string | null> {
+    return this.#inTurn(async () => {
+      const found = (await this.#options.look?.(this.#state)) ?? null;
+      if (found !== null && typeof found !== "string") this.#commit(found);
+      return typeof found === "string" ? found : null;
     });
   }
 

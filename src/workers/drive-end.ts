@@ -15,6 +15,8 @@ const START_PART = 0.25;
 const READY_WITHIN_MS = 300_000;
 const ASK_EVERY_MS = 100;
 const KEEP_ALIVE_MS = 1000;
+/** Shorter than anybody waits for the evidence. */
+const ALERTS_WITHIN_MS = 1500;
 const ASC_REMOVAL = 0x53;
 const ASC_NO_MEDIUM = 0x3a;
 
@@ -36,7 +38,8 @@ export interface DriveEnd {
   insert(path: string, drive: TapeDrive): Inserted;
   eject(drive: TapeDrive): "ejected" | "empty" | "stuck" | "prevented" | "silent";
   facts(drive: TapeDrive): CartridgeFacts;
-  evidence(): { readonly tapeAlerts: readonly number[]; readonly reachable: boolean };
+  /** Read once an event: asking may clear the flags. */
+  evidence(drive: TapeDrive): { readonly tapeAlerts: readonly number[]; readonly reachable: boolean };
   arm(rule: string): unknown;
   clearFaults(): void;
   faults(): readonly string[];
@@ -183,8 +186,10 @@ export class IscsiEnd implements DriveEnd {
     };
   }
 
-  evidence() {
-    return { tapeAlerts: [], reachable: this.#network.connected };
+  evidence(drive: TapeDrive) {
+    if (!this.#network.connected) return { tapeAlerts: [], reachable: false };
+    const tapeAlerts = drive.tapeAlerts(ALERTS_WITHIN_MS) ?? [];
+    return { tapeAlerts, reachable: this.#network.connected };
   }
 
   arm(): unknown {

@@ -167,7 +167,7 @@ class DriveWorker {
       case "identify":
         return this.identify();
       case "evidence":
-        return this.end.evidence();
+        return this.end.evidence(this.drive);
       case "arm":
         return this.end.arm(order.rule);
       case "clearFaults":

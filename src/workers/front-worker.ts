@@ -80,7 +80,8 @@ export function runFrontWorker(start: FrontStart, tell: (notice: WorkerNotice) =
         const tee = drives[order.device]?.tee;
         if (order.kind === "load") tee?.load(order.cartridge);
         else if (order.kind === "unload") tee?.unload();
-        else if (order.kind === "report") tee?.reportFailure(order.sense);
+        else if (order.kind === "report") tee?.reportFailure(order.sense, order.tapeAlerts);
+        else if (order.kind === "alerts") tee?.raiseTapeAlerts(order.flags);
         else if (order.kind === "outOfService" && tee !== undefined) tee.tape.outOfService = true;
         return null;
       }

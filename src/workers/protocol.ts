@@ -2,7 +2,7 @@
  *  mailbox (JSON). Worker to main: postMessage at any time, also from a Worker that loops in FFI. */
 import type { MailboxMemory } from "../base/mailbox.ts";
 import type { LoadedCartridge } from "../director/tee/tee-port.ts";
-import type { ChapAccess } from "../iscsi/chap.ts";
+import type { ChapAccess, OwnLogin } from "../iscsi/chap.ts";
 import type { Sense } from "../scsi/sense.ts";
 import type { Element } from "../scsi/unit/ports.ts";
 
@@ -29,6 +29,8 @@ export interface IscsiUnitSpec {
   readonly targetName: string;
   readonly lun: number;
   readonly initiatorName: string;
+  /** Secrets, in memory only; null: without a password. */
+  readonly chap: OwnLogin | null;
 }
 
 /** A drive of others. */
@@ -219,7 +221,14 @@ export type FrontOrder =
   | { readonly kind: "load"; readonly device: number; readonly cartridge: LoadedCartridge }
   | { readonly kind: "unload"; readonly device: number }
   | { readonly kind: "moved"; readonly moveId: number; readonly sense: Sense | null }
-  | { readonly kind: "report"; readonly device: number; readonly sense: Sense | null }
+  | {
+      readonly kind: "report";
+      readonly device: number;
+      readonly sense: Sense | null;
+      readonly tapeAlerts: readonly number[];
+    }
+  /** TapeAlert flags of the real drive that the host may hear of. */
+  | { readonly kind: "alerts"; readonly device: number; readonly flags: readonly number[] }
   | { readonly kind: "outOfService"; readonly device: number }
   /** No new sessions; tell those there are; close when idle. */
   | { readonly kind: "stop" };

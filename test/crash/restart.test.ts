@@ -192,6 +192,7 @@ test("RED-15: a drive that failed stays out after restarts, until it is returned
   ]);
 });
 
+/** Whether a tick comes between is not ours to say here: src/app/device-desk.test.ts has it. */
 test("RED-09, RED-10: a drive that fails right behind a restart is no reason for BUSY, however much was drained", async () => {
   const gateway = gatewayOf({ cacheMegabytes: 64, paceMegabytesPerSecond: 20 });
   const first = writeFiles(await gateway.start(), 4);

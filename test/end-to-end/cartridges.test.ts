@@ -23,6 +23,7 @@ interface Shape {
   readonly noSpare?: "report" | "hold";
   readonly spares?: number;
   readonly spareCartridges?: number;
+  readonly slots?: number;
   readonly cacheMegabytes?: number;
   readonly paceMegabytesPerSecond?: number;
   readonly driveAnswerSeconds?: number;
@@ -42,7 +43,7 @@ cache = { megabytes = ${shape.cacheMegabytes ?? 256}, members = 3 }
 [library]
 drives = 1
 spares = ${shape.spares ?? 1}
-slots = 4
+slots = ${shape.slots ?? 4}
 spareCartridges = ${shape.spareCartridges ?? 1}
 capacityMegabytes = 2048
 paceMegabytesPerSecond = ${shape.paceMegabytesPerSecond ?? 80}
@@ -250,6 +251,76 @@ test(
       expect(position.onMediumBlock).toBeLessThanOrEqual(alike);
       session.close();
     }),
+  TIMEOUT_MS,
+);
+
+test(
+  "RED-19b, RED-22: no spare cartridge, hold: the cache goes on taking; a spare one is added and tried again: it gets the whole image, and the job goes on as if nothing had been",
+  () =>
+    withGateway(
+      "hold-cartridge",
+      settings({
+        spareCartridges: 0,
+        noSpare: "hold",
+        slots: 5,
+        faults: [100, 120].map((n) => `drive 1: on write ${n}: ${CORRUPT}`),
+      }),
+      async (gateway) => {
+        const session = gateway.connect();
+        const job = new TapeJob(session);
+        job.load(BARCODE);
+        stream(job, 16 * MIB);
+        for (let n = 0; n < 1000 && deviceOf(await gateway.api.status()).state !== "Halted"; n++)
+          job.block(64 * KIB);
+        expect(job.filemarks(1)).toBe(true); // promised from the cache
+        const halted = deviceOf(await gateway.api.status());
+        expect(halted).toMatchObject({ state: "Halted", owedFilemarks: 1 });
+        expect(halted.reason).toContain("no spare cartridge");
+        await gateway.api.order("DELETE", "/cartridges/UND005L8");
+        const added = await gateway.api.order("POST", "/cartridges", { barcode: "NEW001L8", spare: true });
+        expect(added).toContain("kept for one that fails");
+        await gateway.api.order("POST", "/operator/retry", { device: "drive-1" });
+        for (let n = 0; n < 400 && deviceOf(await gateway.api.status()).state === "Halted"; n++)
+          job.block(64 * KIB);
+        await streaming(gateway);
+        stream(job, 8 * MIB);
+        expect(job.filemarks(1)).toBe(true);
+        expect(job.errorWords).toEqual([]);
+        const status = await gateway.api.status();
+        expect(deviceOf(status)).toMatchObject({ owedFilemarks: 0, cartridge: { barcode: BARCODE } });
+        expect(status.standIns).toMatchObject([{ label: BARCODE, replacement: "NEW001L8" }]);
+        session.logout();
+        expect(await gateway.stop()).toBe(0);
+        expectWhole(gateway, "NEW001L8", job);
+      },
+    ),
+  TIMEOUT_MS,
+);
+
+test(
+  "RED-05, RED-22: a cartridge ends before all was on it: of the spare ones a larger one gets the whole image; the host goes on, and hears of no end",
+  () =>
+    withGateway(
+      "larger",
+      settings({ slots: 5, faults: ["drive 1: on write 300: sense D/0002"] }),
+      async (gateway) => {
+        await gateway.api.order("DELETE", "/cartridges/UND004L8");
+        const larger = { barcode: "BIG001L8", megabytes: 4096, spare: true };
+        await gateway.api.order("POST", "/cartridges", larger);
+        const session = gateway.connect();
+        const job = new TapeJob(session);
+        job.load(BARCODE);
+        stream(job, 64 * MIB);
+        job.filemarks(1);
+        expect(job.errorWords).toEqual([]);
+        const status = await streaming(gateway);
+        expect(status.standIns).toMatchObject([{ label: BARCODE, replacement: "BIG001L8" }]);
+        expect(deviceOf(status).cartridge).toMatchObject({ barcode: BARCODE, capacityBytes: 4096 * MIB });
+        session.logout();
+        expect(await gateway.stop()).toBe(0);
+        expectWhole(gateway, "BIG001L8", job);
+      },
+    ),
   TIMEOUT_MS,
 );
 

@@ -49,6 +49,11 @@ export class Carrier {
       case "reserveSpare":
         this.reserve(effect);
         return;
+      case "findCartridge": {
+        const at = world.driveWith(device.barcode)?.id ?? "slot";
+        this.answer({ kind: "cartridgeFound", attempt: effect.attempt, at }, 30);
+        return;
+      }
       case "couple": {
         this.checkMine(effect.drive);
         const fails = world.drive(effect.drive).plan.failsCoupling;

@@ -6,13 +6,23 @@ import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { examine } from "../../src/app/doctor.ts";
 import { CommandReply } from "../../src/base/command-reply.ts";
+import { librarySchema } from "../../src/base/status.ts";
 import { HostChanger } from "../../src/cli/host/host-changer.ts";
 import { mustBeGood } from "../../src/cli/host/host-tape.ts";
 import type { Initiator } from "../../src/iscsi/initiator.ts";
 import { putRead6 } from "../../src/scsi/cdb.ts";
 import { Gateway, temporaryDirectory } from "../end-to-end/gateway.ts";
 import { TapeJob, type Written } from "../end-to-end/tape-job.ts";
-import { FIRST_DRIVE, freePort, startTgtd, type Tgtd, tgtdObstacle } from "./tgtd.ts";
+import { moveMedium, transportTo } from "./network-library.ts";
+import {
+  FIRST_DRIVE,
+  FIRST_MAIL_SLOT,
+  FIRST_SLOT,
+  freePort,
+  startTgtd,
+  type Tgtd,
+  tgtdObstacle,
+} from "./tgtd.ts";
 
 const obstacle = tgtdObstacle();
 const title = obstacle === undefined ? "a library of others" : `a library of others (skipped: ${obstacle})`;
@@ -103,7 +113,8 @@ describe.skipIf(obstacle !== undefined)(title, () => {
   /** 200 blocks and a filemark on the way, the drive lost, 100 more: nothing of it is heard by the host. */
   async function loseDrive(
     start: () => Promise<Gateway>,
-    lose: () => Promise<void>,
+    lose: (job: TapeJob) => Promise<void>,
+    driveAfter = 2,
   ): Promise<{ gateway: Gateway; job: TapeJob }> {
     const gateway = await start();
     const session = gateway.connect();
@@ -112,13 +123,13 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     for (let n = 0; n < 100; n++) job.block(BLOCK_BYTES + n);
     job.filemarks(1);
     for (let n = 0; n < 100; n++) job.block(BLOCK_BYTES);
-    await lose();
+    await lose(job);
     for (let n = 0; n < 100; n++) job.block(BLOCK_BYTES);
     job.filemarks(1);
     expect(job.errorWords).toEqual([]);
     expect(readBack(session, job)).toEqual(job.written);
     const { devices } = await gateway.api.status();
-    expect(devices[0]).toMatchObject({ state: "Streaming", drive: { id: 2 } });
+    expect(devices[0]).toMatchObject({ state: "Streaming", drive: { id: driveAfter } });
     return { gateway, job };
   }
 
@@ -129,6 +140,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
       const text = settings([drive(tgtd, 1), drive(tgtd, 2)], [changer(tgtd)], "spareCartridges = 1\n");
       await withBoth([tgtd], text, async (start) => {
         const lost = await loseDrive(start, () => deleteDrive(tgtd));
+        expect((await lost.gateway.api.status()).drives[0]).toMatchObject({ id: 1, state: "failed" });
         expect(await lost.gateway.stop()).toBe(0);
         const gateway = await start();
         const { job } = lost;
@@ -144,6 +156,90 @@ describe.skipIf(obstacle !== undefined)(title, () => {
         library.unloadDrive(0);
         expect(await gateway.stop()).toBe(0);
       });
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "RED-18, RED-33: a drive of others says in mid-job that it is empty (2/3A00), and the robot sees the cartridge there: another drive takes it out and goes on",
+    async () => {
+      const tgtd = await startTgtd({ port: freePort(), drives: 2, cartridges: 3, cartridgeMegabytes: 256 });
+      const text = settings([drive(tgtd, 1), drive(tgtd, 2)], [changer(tgtd)]);
+      const unit = ["--mode", "logicalunit", "--op", "update", "--tid", "1", "--lun", "1"];
+      await withBoth([tgtd], text, async (start) => {
+        const { gateway } = await loseDrive(start, async (job) => {
+          job.filemarks(1); // between two commands of the drive
+          await tgtd.admin([...unit, "--params", "online=0"]);
+        });
+        const events = await gateway.api.events(0, 1000);
+        expect(events.map(({ transition }) => transition)).toContain("looked");
+      });
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "RED-18, RED-33: somebody takes the cartridge out of the drive and into another slot in mid-job: the robot is asked, it is fetched back, compared, and the job goes on in the same drive",
+    async () => {
+      const tgtd = await startTgtd({ port: freePort(), drives: 1, cartridges: 3, cartridgeMegabytes: 256 });
+      const text = settings([drive(tgtd, 1)], [changer(tgtd)]).replace("spares = 1", "spares = 0");
+      await withBoth([tgtd], text, async (start) => {
+        const { gateway } = await loseDrive(
+          start,
+          async (job) => {
+            job.filemarks(1); // in the middle of a WRITE tgtd would call it a medium error
+            const robot = transportTo(tgtd, tgtd.changerLun);
+            moveMedium(robot, FIRST_SLOT, FIRST_MAIL_SLOT);
+            moveMedium(robot, FIRST_DRIVE, FIRST_SLOT);
+            robot.close();
+          },
+          1,
+        );
+        const texts = (await gateway.api.events(0, 1000)).map((event) => event.text);
+        expect(texts).toContain("the robot finds VT0002L8 in a slot");
+      });
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "RED-01, RED-33: a library of others that wants CHAP, both ways: changer and drives are used; with another secret the start is refused, and says why",
+    async () => {
+      const tgtd = await startTgtd({ port: freePort(), drives: 1, cartridges: 2, cartridgeMegabytes: 64 });
+      const secrets = temporaryDirectory("secrets");
+      const account = (op: string, ...rest: string[]) =>
+        tgtd.admin(["--mode", "account", "--op", op, ...rest]);
+      const file = (name: string, text: string) => {
+        writeFileSync(join(secrets, name), text, { mode: 0o600 });
+        return join(secrets, name);
+      };
+      const entry = (own: string) =>
+        `chap = [{ user = "gateway", secretFile = "${own}", mutual = { user = "library", secretFile = "${file("library", "stapleandthensome")}" } }]\n`;
+      try {
+        await account("new", "--user", "gateway", "--password", "correcthorsebattery");
+        await account("bind", "--tid", "1", "--user", "gateway");
+        await account("new", "--user", "library", "--password", "stapleandthensome");
+        await account("bind", "--tid", "1", "--user", "library", "--outgoing");
+        const text = settings([drive(tgtd, 1)], [changer(tgtd)]).replace("spares = 1", "spares = 0");
+        const wrong = { settings: text + entry(file("wrong", "not what it should be")) };
+        const refused = Gateway.start({ ...wrong, directory: join(secrets, "refused") });
+        expect(await refused.then(() => "started", String)).toContain("authentication failure");
+        const good = text + entry(file("gateway", "correcthorsebattery"));
+        await withBoth([tgtd], good, async (start) => {
+          const gateway = await start();
+          const session = gateway.connect();
+          const job = new TapeJob(session);
+          job.load("VT0002L8");
+          for (let n = 0; n < 20; n++) job.block(BLOCK_BYTES);
+          job.filemarks(1);
+          expect(job.errorWords).toEqual([]);
+          const answer = await fetch(`${gateway.ready.httpUrl}/api/v1/library`);
+          expect(librarySchema.parse(await answer.json()).kind).toBe("iscsi");
+        });
+      } finally {
+        await tgtd.stop();
+        rmSync(secrets, { recursive: true, force: true });
+      }
     },
     TIMEOUT_MS,
   );

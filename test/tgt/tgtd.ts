@@ -15,7 +15,7 @@ const CHANGER_FILE_BYTES = 1024;
 /** Where the changer's elements start, as on common libraries. */
 export const FIRST_DRIVE = 256;
 export const FIRST_SLOT = 4096;
-const FIRST_MAIL_SLOT = 768;
+export const FIRST_MAIL_SLOT = 768;
 const MAIL_SLOTS = 2;
 
 export const TGTD_TARGET = "iqn.2026-01.test:vtl";

@@ -1,6 +1,6 @@
 /** @module What the doctor asks over the network: do the drives and changers of others answer, and are they what they should be?
  *  And of the secrets by which hosts prove who they are. */
-import { readChapSecrets } from "../../config/secrets.ts";
+import { readChapSecrets, readOwnSecrets } from "../../config/secrets.ts";
 import type { Settings, UnitSettings } from "../../config.ts";
 import { IscsiTransport } from "../../device/iscsi-transport.ts";
 import { TapeDrive } from "../../device/tape-drive.ts";
@@ -30,8 +30,17 @@ export function checkSecrets(settings: Settings, findings: Findings): void {
 export function checkForeign(settings: Settings, findings: Findings): void {
   const { foreign } = settings.library;
   if (foreign === null) return;
-  const transportOf = (unit: UnitSettings) =>
-    new IscsiTransport({ ...unit, initiatorName: foreign.initiatorName, connectMs: CONNECT_MS });
+  const own = readOwnSecrets(foreign);
+  if (own.kind === "refused") {
+    findings.fault("library.chap", own.text, "the start would be refused: mend the file");
+    return;
+  }
+  for (const note of own.notes) findings.warning("library.chap", note, "let only the server's user read it");
+  const transportOf = (unit: UnitSettings) => {
+    const { initiatorName } = foreign;
+    const chap = own.loginFor(unit.targetName);
+    return new IscsiTransport({ ...unit, initiatorName, chap, connectMs: CONNECT_MS });
+  };
   const elements = foreign.changers.map((unit, index) => {
     const area = `changer ${index + 1}`;
     const transport = transportOf(unit);

@@ -10,7 +10,11 @@ interface StockOptions extends ClientOptions {
   state?: string;
   barcode?: string;
   megabytes?: number;
+  spare?: true;
 }
+
+/** What `add` wants; nothing of it counts for the others. */
+type Wanted = Pick<CartridgeChange, "action" | "barcode" | "megabytes" | "isSpare">;
 
 function megabytesArgument(text: string): number {
   const value = Number(text);
@@ -38,6 +42,7 @@ export function addStockCommands(
         megabytesArgument,
       ),
     )
+    .option("--spare", "keep it for one that fails; servers do not see it")
     .action(async (options: StockOptions) => finish(await change(ports, "add", null, options)));
   command("export", "take a cartridge out of the library; its file is kept")
     .argument("<barcode>")
@@ -57,16 +62,19 @@ async function change(
   named: string | null,
   options: StockOptions,
 ): Promise<number> {
-  const barcode = named ?? options.barcode ?? null;
-  const megabytes = options.megabytes ?? null;
+  const wanted: Wanted = {
+    action,
+    barcode: named ?? options.barcode ?? null,
+    megabytes: options.megabytes ?? null,
+    isSpare: options.spare ?? false,
+  };
   const say = (text: string): number => {
     ports.console.out(`${text}\n`);
     return EXIT.done;
   };
-  if (options.http !== undefined)
-    return say(await order(clientOf(ports, options), action, barcode, megabytes));
+  if (options.http !== undefined) return say(await order(clientOf(ports, options), wanted));
   const request = { configFile: options.config ?? null, stateDirectory: options.state ?? null };
-  const outcome = await ports.cartridges.change({ ...request, action, barcode, megabytes });
+  const outcome = await ports.cartridges.change({ ...request, ...wanted });
   switch (outcome.kind) {
     case "done":
       return say(outcome.text);
@@ -80,7 +88,7 @@ async function change(
       const client =
         url === undefined && outcome.url !== null ? new Client(outcome.url, token) : clientOf(ports, options);
       try {
-        return say(await order(client, action, barcode, megabytes));
+        return say(await order(client, wanted));
       } catch (error) {
         if (!(error instanceof CommandFailure) || error.exitCode !== EXIT.unreachable) throw error;
         throw new CommandFailure(EXIT.unreachable, `${outcome.why}; ${error.message}`);
@@ -89,13 +97,8 @@ async function change(
   }
 }
 
-function order(
-  client: Client,
-  action: CartridgeChange["action"],
-  barcode: string | null,
-  megabytes: number | null,
-): Promise<string> {
-  if (action === "add") return client.order("POST", "/cartridges", { barcode, megabytes });
+function order(client: Client, { action, barcode, megabytes, isSpare }: Wanted): Promise<string> {
+  if (action === "add") return client.order("POST", "/cartridges", { barcode, megabytes, spare: isSpare });
   const path = `/cartridges/${encodeURIComponent(barcode ?? "")}`;
   return action === "export" ? client.order("DELETE", path) : client.order("POST", `${path}/import`);
 }

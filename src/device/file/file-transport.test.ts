@@ -231,6 +231,8 @@ describe("faults", () => {
     expect(tape.rewind()).toBe("error");
     expect(tape.senseKey).toBe(4);
     expect(tape.testUnitReady()).toBe("error");
+    expect(tape.tapeAlerts()).toEqual([30]);
+    expect(tape.tapeAlerts()).toEqual([]); // asking clears
     expect(tape.inquiry()?.serial).toBe("D001");
     expect(transport.eject()).toBe("ejected");
     transport.faults.clear();

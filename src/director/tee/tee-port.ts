@@ -59,6 +59,8 @@ export class TeePort implements TapePort {
   /** End of the newest barrier that was put in for a movement or a stop. */
   private barrierEnd = -1;
   private filemarksEnd = 0;
+  /** TapeAlert flags that the host has not asked for yet. */
+  private readonly alerts = new Set<number>();
   private reportSense: Sense | null = null;
   private reportGiven = false;
   private readonly report = () => this.takeReport();
@@ -104,7 +106,9 @@ export class TeePort implements TapePort {
   }
 
   takeTapeAlerts(): readonly number[] {
-    return [];
+    const flags = [...this.alerts];
+    this.alerts.clear();
+    return flags;
   }
 
   setRemovalPrevented(prevented: boolean): void {
@@ -154,10 +158,16 @@ export class TeePort implements TapePort {
   }
 
   /** No spare, policy `report` (609): the next command hears of it with the drive's own sense. */
-  reportFailure(sense: Sense | null): void {
+  reportFailure(sense: Sense | null, tapeAlerts: readonly number[] = []): void {
+    this.raiseTapeAlerts(tapeAlerts);
     this.reportSense = sense;
     this.reportGiven = false;
     this.advance();
+  }
+
+  /** They stay until the host has read them. */
+  raiseTapeAlerts(flags: readonly number[]): void {
+    for (const flag of flags) this.alerts.add(flag);
   }
 
   // --- progress ---

@@ -163,7 +163,8 @@ describe("the tee", () => {
     const barrier = filemarks(1);
     top.setFlow(at.FLOW_REPORT);
     expect(barrier.done).toBe(false); // the drive's own sense is on its way
-    top.tee.reportFailure({ key: 4, asc: 0x44, ascq: 0 });
+    top.tee.reportFailure({ key: 4, asc: 0x44, ascq: 0 }, [30]);
+    expect([top.tee.takeTapeAlerts(), top.tee.takeTapeAlerts()]).toEqual([[30], []]);
     expect(barrier.status).toBe(STATUS_CHECK_CONDITION);
     expect(barrier.sense).toMatchObject({ key: 4, asc: 0x44, deferred: true });
     const next = top.command((cdb) => putWrite6(cdb, 1000), 1000);
