@@ -115,8 +115,13 @@ export function progressLine(progress: RestoreProgress): string {
     `${formatBytes(bytes)}${of(bytesInAll === null ? null : formatBytes(bytesInAll))}`,
     formatRate(elapsedMs > 0 ? (bytes * 1000) / elapsedMs : 0),
   ];
-  if (leftMs !== null) parts.push(`${formatDuration(Math.ceil(leftMs / 1000) * 1000)} left`);
+  if (leftMs !== null) parts.push(`${leftText(leftMs)} left`);
   return `restore: ${parts.join(", ")}`;
+}
+
+function leftText(leftMs: number): string {
+  const seconds = Math.ceil(leftMs / 1000);
+  return seconds < 10 ? `${seconds} s` : formatDuration(seconds * 1000);
 }
 
 function tellIssues({ issues, issueCounts }: RestoreReport, tell: (text: string) => void): void {

@@ -50,6 +50,8 @@ export interface BatchAnswer {
   readonly issues: readonly Issue[];
   /** All of this thread so far. */
   readonly issueCounts: IssueCounts;
+  /** It was told to stop before the end of the batch. */
+  readonly stopped: boolean;
   /** -errno that ends the restore; 0: none. */
   readonly fatal: number;
 }
@@ -100,7 +102,10 @@ export class BatchMaker {
     this.#decoder.open(batch.records);
     // Another thread may have put a directory in the place of something since the last batch.
     this.#target.forget();
-    for (let number = 0; this.#goesOn && this.#decoder.next(entry); number++) {
+    let stopped = false;
+    for (let number = 0; this.#decoder.next(entry); number++) {
+      stopped = this.#stops;
+      if (stopped) break;
       const before = progress[1] as number;
       switch (this.#maker.make(entry)) {
         case "made":
@@ -131,12 +136,13 @@ export class BatchMaker {
       notDone,
       issues: this.#issues.take(),
       issueCounts: { ...this.#issues.counts },
+      stopped: stopped || this.#maker.stopped,
       fatal: this.#maker.fatal,
     };
   }
 
-  get #goesOn(): boolean {
-    return this.#maker.fatal === 0 && Atomics.load(this.#stop, 0) === 0;
+  get #stops(): boolean {
+    return this.#maker.fatal !== 0 || Atomics.load(this.#stop, 0) !== 0;
   }
 
   close(): void {

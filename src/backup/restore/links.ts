@@ -78,6 +78,11 @@ export class Links {
     return group;
   }
 
+  /** Nothing is left to be linked or flagged. */
+  get isDone(): boolean {
+    return this.#batches.length + this.#open.length + this.#flagged.length === 0;
+  }
+
   #close(): void {
     this.#batches.push({ records: this.#encoder.take(), groups: this.#open });
     this.#encoder.reset();

@@ -38,7 +38,13 @@ import { type Entry, KIND } from "../entry.ts";
 import type { Attributes } from "./attributes.ts";
 import { type ContentWriter, DAMAGED } from "./content.ts";
 import type { IssueKind } from "./issues.ts";
-import { judgeExisting, type OverwritePolicy, TYPE_OF_KIND, UNFINISHED_MODE } from "./policy.ts";
+import {
+  isUnfinished,
+  judgeExisting,
+  type OverwritePolicy,
+  TYPE_OF_KIND,
+  UNFINISHED_MODE,
+} from "./policy.ts";
 import type { Target } from "./target.ts";
 
 /** "made": written, or made anew. "same": it was there. "kept": what is there is newer. "not": an issue says why. */
@@ -66,6 +72,8 @@ export class Maker {
   readonly #link = new NativeBuffer(LINK_TEXT_BYTES_MAX);
   /** -errno after which nothing more can be written (no space, read-only); 0: none. */
   fatal = 0;
+  /** It was told to stop within a file. */
+  stopped = false;
 
   constructor(ports: MakerPorts) {
     this.#ports = ports;
@@ -100,6 +108,7 @@ export class Maker {
       unlinkat(directory, written);
       if (outcome < 0) return this.#failed(entry, errorText(outcome), outcome);
       if (outcome === DAMAGED) issue("damaged", entry, content.text);
+      else this.stopped = true;
       return "not";
     }
     target.learnOwners(fd);
@@ -146,7 +155,7 @@ export class Maker {
       }
       return this.make(entry);
     }
-    if (found.mode === (S_IFREG | UNFINISHED_MODE)) {
+    if (isUnfinished(found)) {
       const removed = unlinkat(directory, name);
       return removed < 0 ? this.#failed(entry, errorText(removed), removed) : this.make(entry);
     }

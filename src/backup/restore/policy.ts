@@ -37,8 +37,9 @@ export interface Existing {
  *  "keep": newer, stays as it is. "refuse": differs, and may not be overwritten. */
 export type Verdict = "same" | "compare" | "keep" | "refuse" | "replace";
 
+/** An ACL that the directory hands down may have taken the owner's bit away. */
 export function isUnfinished(found: Existing): boolean {
-  return found.mode === (S_IFREG | UNFINISHED_MODE);
+  return (found.mode & ~0o200) === (S_IFREG | (UNFINISHED_MODE & ~0o200));
 }
 
 /** `sameLinkText`: of two symbolic links, whether they say the same. `paranoid`: size and time prove nothing. */

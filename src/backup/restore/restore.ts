@@ -120,6 +120,8 @@ class Restore {
   #deleted = 0;
   #fatal = 0;
   #indexFault: string | null = null;
+  /** Something was left undone. */
+  #stopped = false;
 
   constructor(request: RestoreRequest, ports: RestorePorts) {
     this.#request = request;
@@ -160,9 +162,9 @@ class Restore {
     try {
       await this.#walk();
       await this.#pool.drain();
-      if (!this.#stopping) this.#finishLinks();
       const spared = this.#request.delete;
-      if (spared !== null && !this.#stopping && this.#indexFault === null) this.#removeExtra(spared);
+      if (!this.#links.isDone && !this.#stops()) this.#finishLinks();
+      if (spared !== null && this.#indexFault === null && !this.#stops()) this.#removeExtra(spared);
       // Also of a restore that is stopped: what is there is as it should be.
       this.#directories.finish();
       this.#sync();
@@ -175,10 +177,17 @@ class Restore {
     return this.#report();
   }
 
-  get #stopping(): boolean {
-    const stopping = this.#fatal !== 0 || this.#ports.stopping?.() === true;
-    if (stopping) Atomics.store(this.#stop, 0, 1);
-    return stopping;
+  /** Whether the next thing is not to be done: asked only where something is left to do. */
+  #stops(): boolean {
+    if (!this.#isToStop()) return this.#stopped;
+    this.#stopped = true;
+    return true;
+  }
+
+  #isToStop(): boolean {
+    const isToStop = this.#fatal !== 0 || this.#ports.stopping?.() === true;
+    if (isToStop) Atomics.store(this.#stop, 0, 1);
+    return isToStop;
   }
 
   async #walk(): Promise<void> {
@@ -186,7 +195,7 @@ class Restore {
     const entry = new Entry();
     /** A directory that could not be made: nothing below it can. */
     let blocked: Uint8Array | null = null;
-    while (!this.#stopping && this.#next(entries, entry)) {
+    while (!this.#stops() && this.#next(entries, entry)) {
       if (blocked !== null) {
         if (isWithin(entry.path, entry.pathBytes, blocked)) {
           this.#skipped++;
@@ -249,6 +258,7 @@ class Restore {
     this.#workerIssues.push(...answer.issues);
     this.#workerCounts.set(answer.thread, answer.issueCounts);
     if (answer.fatal !== 0) this.#fatal = answer.fatal;
+    if (answer.stopped) this.#stopped = true;
     const leaders = this.#leadersOf.get(answer.id);
     if (leaders === undefined) return;
     this.#leadersOf.delete(answer.id);
@@ -268,7 +278,7 @@ class Restore {
       policy: this.#request.policy,
       issue: this.#issues.addOf,
     };
-    this.#links.finish(links, () => !this.#stopping);
+    this.#links.finish(links, () => !this.#stops());
     other.forget();
     this.#made += this.#links.made;
     this.#same += this.#links.same;
@@ -304,7 +314,7 @@ class Restore {
   }
 
   #tick(): void {
-    if (!this.#stopping) this.#tell();
+    if (!this.#isToStop()) this.#tell();
   }
 
   #tellNowAndThen(): void {
@@ -343,7 +353,7 @@ class Restore {
     const issues = [...this.#issues.take(), ...this.#workerIssues];
     const complaints = ISSUE_KINDS.reduce((sum, kind) => sum + issueCounts[kind], 0);
     return {
-      outcome: this.#stopping ? "stopped" : complaints > 0 ? "partial" : "done",
+      outcome: this.#stopped || this.#fatal !== 0 ? "stopped" : complaints > 0 ? "partial" : "done",
       fatal: this.#fatal === 0 ? null : errorText(this.#fatal),
       made: this.#made,
       same: this.#same,
