@@ -61,6 +61,7 @@ export interface BackupPorts {
   readonly explain: ((entry: Entry, reason: Reason) => void) | null;
   /** Sentences that the operator should read, as they come up. */
   readonly tell: (note: string) => void;
+  readonly signal?: AbortSignal;
 }
 
 export interface BackupDone {

@@ -81,6 +81,11 @@ export class ReaderPool {
     return this.#flushed;
   }
 
+  /** Nothing more is read: every wait ends. */
+  stop(text: string): void {
+    this.#fail(text);
+  }
+
   end(): void {
     this.#ended = true;
     for (const { worker } of this.#readers) worker.terminate();

@@ -21,6 +21,7 @@ import type { Complaint, Flushed } from "./messages.ts";
 import { ReaderPool, type SpawnWorker } from "./pool.ts";
 import { emptyCounts, type PublishCounts, publish } from "./publish.ts";
 import { type Salvage, Survey } from "./survey.ts";
+import { Unseen } from "./unseen.ts";
 
 /** The partial archive that a run writes into: a new one, or an interrupted run's. */
 export interface OpenPartial {
@@ -65,6 +66,8 @@ export interface RunPorts {
   readonly names: Names;
   readonly progress: RunProgress;
   readonly explain: ((entry: Entry, reason: Reason) => void) | null;
+  /** Stops the run: what was read so far is kept for the next one. */
+  readonly signal?: AbortSignal;
 }
 
 export interface Written {
@@ -82,6 +85,8 @@ export type RunOutcome =
   | Written
   | { readonly kind: "fault"; readonly fault: WriteFault }
   | { readonly kind: "failed"; readonly text: string };
+
+const STOPPED = "stopped; what was read so far is kept, and the next backup takes it over";
 
 export function emptyProgress(): RunProgress {
   return { phase: "scan", entries: 0, filesToRead: 0, bytesToRead: 0, filesRead: 0, bytesRead: 0 };
@@ -109,6 +114,9 @@ export async function runBackup(request: RunRequest, ports: RunPorts): Promise<R
         pool.fault ??= { kind: "noSpace", text: "the store has taken up all that it may" };
     },
   );
+  const stop = () => pool.stop(STOPPED);
+  ports.signal?.addEventListener("abort", stop);
+  if (ports.signal?.aborted === true) stop();
   try {
     const survey = new Survey({
       parent: parent === null ? null : () => parent.cursor(),
@@ -126,6 +134,8 @@ export async function runBackup(request: RunRequest, ports: RunPorts): Promise<R
     survey.finish();
     showSurvey(progress, survey);
     progress.phase = "read";
+    await pool.answered();
+    if (pool.failed === null && survey.rescue(pool.strayed)) showSurvey(progress, survey);
     const flushed = await pool.drain();
     if (pool.failed !== null) return { kind: "failed", text: pool.failed };
     if (pool.fault !== null) return { kind: "fault", fault: pool.fault };
@@ -135,6 +145,7 @@ export async function runBackup(request: RunRequest, ports: RunPorts): Promise<R
     if (error instanceof ScanFailure) return { kind: "failed", text: error.message };
     throw error;
   } finally {
+    ports.signal?.removeEventListener("abort", stop);
     pool.end();
   }
 }
@@ -177,6 +188,8 @@ function complete(
       parent: parent?.cursor() ?? null,
       first: pool.first,
       second: pool.second,
+      third: pool.third,
+      unseen: new Unseen(scan.errors, scan.counters.errors),
       pack: header.number,
       out,
     });

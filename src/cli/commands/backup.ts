@@ -106,6 +106,8 @@ async function backup(ports: CliPorts, sources: string[], options: BackupCommand
   for (const note of store.notes) tell(note);
   const startedMs = performance.now();
   const progress = emptyProgress();
+  const stopping = new AbortController();
+  const forget = console.onStopSignal(() => stopping.abort());
   const shown = showProgress(console, options.json === true, progress);
   try {
     const outcome = await makeBackup(
@@ -130,6 +132,7 @@ async function backup(ports: CliPorts, sources: string[], options: BackupCommand
         progress,
         explain: options.explain === true ? explainTo(console.err) : null,
         tell,
+        signal: stopping.signal,
       },
     );
     shown.end();
@@ -141,6 +144,7 @@ async function backup(ports: CliPorts, sources: string[], options: BackupCommand
     const verified = tellVerification(outcome, tell);
     return verified && outcome.written.complaints.length === 0 ? EXIT.done : EXIT.partial;
   } finally {
+    forget();
     shown.end();
     store.close();
   }
