@@ -136,7 +136,7 @@ class Publisher {
     result.flags &= ~JOB_FLAGS;
     if (isOld(result, pack)) result.flags |= FLAG.unchanged;
     if ((result.flags & FLAG.inconsistent) !== 0) counts.inconsistent++;
-    if ((result.flags & FLAG.unreadable) !== 0) counts.unreadable++;
+    if (result.kind === KIND.file && (result.flags & FLAG.unreadable) !== 0) counts.unreadable++;
     if ((result.flags & FLAG.rotten) !== 0) counts.rotten++;
     if (hadParent && isSame(result, then)) {
       this.#keep();
@@ -199,7 +199,7 @@ class Publisher {
 
   /** The parent has it, the scan has not. */
   #miss(): void {
-    const { unseen, out } = this.#input;
+    const { unseen, out, pack } = this.#input;
     const then = this.#then;
     if (unseen?.has(then.path, then.pathBytes) !== true) {
       this.#drop();
@@ -219,6 +219,7 @@ class Publisher {
     this.#count(then);
     out.drop(then);
     then.flags = (then.flags & ~FLAG.moved) | FLAG.unreadable;
+    if (isOld(then, pack)) then.flags |= FLAG.unchanged;
     out.put(then);
     this.#nextThen();
   }

@@ -173,11 +173,12 @@ export class Survey {
       if (reason === "paranoid") now.flags |= JOB_FLAG.settled;
     }
     const isOther = then.kind !== KIND.file || !isSameInode(now, then);
-    if (isOther && now.sizeBytes === then.sizeBytes && isSameMtime(now, then)) now.flags |= JOB_FLAG.probable;
-    this.#readOrWait(isOther);
+    const isProbable = now.hasContent && now.sizeBytes === then.sizeBytes && isSameMtime(now, then);
+    this.#readOrWait(isOther, isProbable);
   }
 
-  #readOrWait(mayBeMovedHere: boolean): void {
+  /** `isProbable`: the expected content is of the same path, size and time. */
+  #readOrWait(mayBeMovedHere: boolean, isProbable = false): void {
     const now = this.#now;
     if (now.kind === KIND.file && now.links > 1 && this.#isLinked(now)) {
       this.#linkedCount++;
@@ -191,6 +192,7 @@ export class Survey {
         this.bytesToRead += now.sizeBytes;
         if (mayBeMovedHere && this.#options.judging.trustInode && now.sizeBytes > 0) {
           this.draft.judge(VERDICT.second);
+          if (isProbable) now.flags |= JOB_FLAG.probable;
           this.#waiting.add(now);
           return;
         }
@@ -243,9 +245,11 @@ export class Survey {
    *  guess. */
   #expectMoved(now: Entry, then: Entry): void {
     const isPlain = isPlainMove(now, then, this.#options.judging);
-    if (!isPlain && (now.flags & JOB_FLAG.probable) !== 0) return;
+    const isSameSize = now.sizeBytes === then.sizeBytes;
+    const isBetter = (now.flags & JOB_FLAG.probable) === 0 || (isSameSize && isSameMtime(now, then));
     // Of another size it can only share pieces.
-    if (now.sizeBytes !== then.sizeBytes && Math.min(now.sizeBytes, then.sizeBytes) <= PIECE_BYTES) return;
+    const isUseful = isSameSize || Math.min(now.sizeBytes, then.sizeBytes) > PIECE_BYTES;
+    if (!isBetter || !isUseful) return;
     now.takeContent(then);
     now.flags |= FLAG.moved;
     if (isPlain) {
