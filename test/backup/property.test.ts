@@ -69,7 +69,7 @@ class History {
   /** Every other history has a calendar of its own, in which days pass between two steps. */
   static async begin(seed: number): Promise<History> {
     const clock = seed % 2 === 0 ? new ManualClock(0, Date.now()) : null;
-    const laboratory = await Laboratory.open("property", clock ?? undefined);
+    const laboratory = await Laboratory.open("property", clock === null ? {} : { clock });
     await maker.make(laboratory.source, `${seed}`);
     return new History(seed, laboratory, clock);
   }

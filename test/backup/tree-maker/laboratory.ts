@@ -35,6 +35,14 @@ export interface BackupWish {
   readonly verify?: "quick" | "full" | null;
 }
 
+export interface LaboratoryOptions {
+  readonly clock?: Clock;
+  /** The directory that the store is made in; default: beside the source. */
+  readonly disk?: string;
+  /** For `store init`. */
+  readonly init?: readonly string[];
+}
+
 export interface Said {
   readonly exitCode: number;
   readonly out: string;
@@ -93,18 +101,18 @@ export class Laboratory {
   readonly #dest: string;
   readonly clock: Clock;
 
-  private constructor(folder: string, clock: Clock) {
+  private constructor(folder: string, { clock = systemClock, disk = folder }: LaboratoryOptions) {
     this.folder = folder;
     this.source = join(folder, "source");
-    this.store = join(folder, "store");
+    this.store = join(disk, "store");
     this.#dest = join(folder, "restored");
     this.clock = clock;
   }
 
   /** The store is made, the source is not. */
-  static async open(name: string, clock: Clock = systemClock): Promise<Laboratory> {
-    const laboratory = new Laboratory(temporaryFolder(name), clock);
-    await laboratory.must("store", "init", laboratory.store);
+  static async open(name: string, options: LaboratoryOptions = {}): Promise<Laboratory> {
+    const laboratory = new Laboratory(temporaryFolder(name), options);
+    await laboratory.must("store", "init", laboratory.store, ...(options.init ?? []));
     return laboratory;
   }
 

@@ -5,7 +5,7 @@ Reads one JSON object a line, answers with one:
   {"do": "make", "dir": D, "seed": S}            a tree below D (made), with all that a file system can hold
   {"do": "edit", "dir": D, "seed": S, "count": N} N random edits; answers what was done
   {"do": "remember", "dir": D, "name": X}        how D is now
-  {"do": "compare", "dir": D, "name": X}         is D as X was? {"equal": bool, "text": ...}
+  {"do": "compare", "dir": D, "name": X}         is D as X was? {"equal": bool, "text": ..., "found": [[KIND, PATH]...]}
   {"do": "paths", "name": X}                     all paths of X, bytes as latin-1
   {"do": "forget", "name": X}
 
@@ -382,7 +382,8 @@ class Memory:
         if what == "paths":
             return {"paths": sorted(latin(path) for path in wanted[0])}
         found = compare.differences(wanted, compare.survey(folder))
-        return {"equal": not found, "text": compare.describe(found, len(wanted[0]))}
+        text = compare.describe(found, len(wanted[0]))
+        return {"equal": not found, "text": text, "found": [[kind, latin(path)] for kind, path in found]}
 
 
 def main():

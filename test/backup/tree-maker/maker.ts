@@ -5,6 +5,8 @@ export interface Comparison {
   readonly equal: boolean;
   /** What differs, by kind, with a path of each. */
   readonly text: string;
+  /** Kind of difference and path below the top; bytes as latin-1. Of "hard links" all paths of the group. */
+  readonly found: readonly (readonly [kind: string, path: string])[];
 }
 
 const SCRIPT = join(import.meta.dir, "maker.py");
