@@ -181,7 +181,8 @@ export class FileReader {
       const bytes = Math.min(got, sizeBytes);
       takeAttributes(entry, this.#seen);
       entry.sizeBytes = bytes;
-      const settled = still && (entry.flags & JOB_FLAG.settled) !== 0;
+      // A change since the scan, and it is no longer what the parent has.
+      const settled = still && attempt === 1 && (entry.flags & JOB_FLAG.settled) !== 0;
       if (small) this.#keepSmall(fd, entry, bytes, settled);
       else if (settled && !this.#isExpected(entry)) this.#settle(entry);
       if (still) return;

@@ -5,7 +5,7 @@ import { comparePaths, Entry, type EntrySource, FLAG, KIND, type Kind } from "..
 import { type Index, openIndex } from "../index/lookup.ts";
 import type { IndexPages, IndexSink } from "../index/pages.ts";
 import { RecordDecoder, RecordEncoder } from "../index/record.ts";
-import { linkKey } from "./identity.ts";
+import { isUntouched, linkKey, takeAttributes } from "./identity.ts";
 import { DeltaOut, FullOut, type IndexOutput } from "./index-out.ts";
 import { type Job, JOB_FLAG } from "./jobs.ts";
 import type { Judging, Reason } from "./judge.ts";
@@ -351,6 +351,8 @@ class FakeReader {
       return;
     }
     this.read.push(path);
+    const asScanned = new Entry();
+    takeAttributes(asScanned, entry);
     this.#disk.entryOf(path, entry);
     entry.flags = flags;
     entry.xattrs = xattrs;
@@ -358,7 +360,7 @@ class FakeReader {
     Bun.SHA256.hash(thing.content, entry.sha256);
     const isExpected = expected.hasContent && Buffer.compare(entry.sha256, expected.sha256) === 0;
     if (isExpected) entry.takeContent(expected);
-    else if ((flags & JOB_FLAG.settled) !== 0) {
+    else if ((flags & JOB_FLAG.settled) !== 0 && isUntouched(entry, asScanned)) {
       entry.takeContent(expected);
       entry.flags |= FLAG.rotten;
     } else {
