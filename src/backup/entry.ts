@@ -139,6 +139,14 @@ export function comparePaths(a: Uint8Array, aBytes: number, b: Uint8Array, bByte
   return aBytes - bBytes;
 }
 
+/** `path` is `top` or lies below it. */
+export function isWithin(path: Uint8Array, pathBytes: number, top: Uint8Array): boolean {
+  if (top.length === 0) return true;
+  if (pathBytes < top.length || (pathBytes > top.length && path[top.length] !== SLASH)) return false;
+  for (let at = 0; at < top.length; at++) if (path[at] !== top[at]) return false;
+  return true;
+}
+
 /** A list of entries in order, read once. */
 export interface EntrySource {
   /** Fills `entry` with the next one; false at the end. */

@@ -1,35 +1,31 @@
 /** @module Full indexes, differences of any depth, and what is found in them: against plain lists in memory. */
 import { describe, expect, test } from "bun:test";
-import { comparePaths, Entry, FLAG } from "../entry.ts";
+import { comparePaths, Entry, FLAG, isWithin } from "../entry.ts";
 import { Changes, ChangesWriter } from "./changes.ts";
 import { DeltaIndexWriter } from "./delta.ts";
 import { FullIndexWriter } from "./full.ts";
-import { type Index, isWithin, openIndex } from "./lookup.ts";
-import { FRAME_BYTES_MAX, type IndexPages, type IndexSink } from "./pages.ts";
+import { type Index, openIndex } from "./lookup.ts";
+import { FRAME_BYTES_MAX } from "./pages.ts";
 import { Dice, entryText, randomEntry, randomPaths } from "./random-entries.ts";
 import { MalformedRecord, RecordDecoder, RecordEncoder } from "./record.ts";
+import { MemoryFrames } from "./testing.ts";
 
-/** Frames kept in memory. */
-class Frames implements IndexSink, IndexPages {
-  readonly frames: Uint8Array[] = [];
+/** Counts what is read. */
+class Frames extends MemoryFrames {
   opened = 0;
-
-  get count(): number {
-    return this.frames.length;
-  }
 
   get bytes(): number {
     return this.frames.reduce((sum, frame) => sum + frame.length, 0);
   }
 
-  frame(plain: Uint8Array): void {
+  override frame(plain: Uint8Array): void {
     expect(plain.length).toBeLessThanOrEqual(FRAME_BYTES_MAX);
-    this.frames.push(plain.slice());
+    super.frame(plain);
   }
 
-  page(number: number): Uint8Array {
+  override page(number: number): Uint8Array {
     this.opened++;
-    return this.frames[number] as Uint8Array;
+    return super.page(number);
   }
 }
 

@@ -2,7 +2,7 @@
  *
  *  (1) An entry that is taken over from another index is flagged `unchanged`, and no longer `moved`.
  *  (2) Everything throws MalformedRecord, or what the frames' reader throws, where the bytes are damaged. */
-import { comparePaths, Entry, type EntrySource, FLAG } from "../entry.ts";
+import { comparePaths, Entry, type EntrySource, FLAG, isWithin } from "../entry.ts";
 import { composeSegments, Segments } from "./compose.ts";
 import { type IndexPages, RecordCursor, RecordPages } from "./pages.ts";
 import { MalformedRecord } from "./record.ts";
@@ -17,8 +17,6 @@ export interface Index {
   /** The entry of this path, if there is one, and all that is below it; an empty path: everything. */
   under(path: Uint8Array): EntrySource;
 }
-
-const SLASH = 0x2f;
 
 /** `chain`: the full index first, then each difference, the backup's own last. */
 export function openIndex(chain: readonly IndexPages[]): Index {
@@ -112,12 +110,4 @@ class SegmentCursor implements EntrySource {
 
 function takeOver(entry: Entry): void {
   entry.flags = (entry.flags & ~FLAG.moved) | FLAG.unchanged;
-}
-
-/** Whether `path` is `top` or below it. */
-export function isWithin(path: Uint8Array, pathBytes: number, top: Uint8Array): boolean {
-  if (top.length === 0) return true;
-  if (pathBytes < top.length || (pathBytes > top.length && path[top.length] !== SLASH)) return false;
-  for (let at = 0; at < top.length; at++) if (path[at] !== top[at]) return false;
-  return true;
 }

@@ -6,33 +6,18 @@ import { DeltaIndexWriter } from "../index/delta.ts";
 import { FullIndexWriter } from "../index/full.ts";
 import { type Index, openIndex } from "../index/lookup.ts";
 import { type IndexPages, type IndexSink, RecordCursor, RecordPages } from "../index/pages.ts";
+import { MemoryFrames } from "../index/testing.ts";
 import { type StoreFault, storeFault } from "../store/contract.ts";
 import type { Origin, QueryBackup, QuerySource } from "./source.ts";
 
 /** What a path holds: a number that stands for its content, size and time. */
 export type Holding = ReadonlyMap<string, number>;
 
-class Frames implements IndexSink, IndexPages {
-  readonly frames: Uint8Array[] = [];
-
-  get count(): number {
-    return this.frames.length;
-  }
-
-  frame(plain: Uint8Array): void {
-    this.frames.push(plain.slice());
-  }
-
-  page(number: number): Uint8Array {
-    return this.frames[number] as Uint8Array;
-  }
-}
-
 interface Made {
   readonly backup: QueryBackup;
   readonly origin: Origin;
   readonly holding: Holding;
-  readonly frames: Frames;
+  readonly frames: MemoryFrames;
   readonly changes: Uint8Array | null;
   /** Pared: only its heirs know it. */
   isPack: boolean;
@@ -51,7 +36,7 @@ export class TreeInMemory implements QuerySource {
   add(holding: Holding, parent: number | null, full: boolean, atMs?: number): number {
     const number = this.#made.size + 1;
     const before = parent === null ? null : (this.#made.get(parent) as Made).holding;
-    const frames = new Frames();
+    const frames = new MemoryFrames();
     const changes = writeIndex(frames, holding, before, full);
     const level = parent === null ? "monthly" : full ? "daily" : "micro";
     this.#made.set(number, {

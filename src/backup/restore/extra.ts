@@ -14,9 +14,9 @@ import {
   Statx,
   unlinkat,
 } from "../../base/files.ts";
-import { Entry, KIND } from "../entry.ts";
+import { Entry, isWithin, KIND } from "../entry.ts";
 import type { DirectoryIdentity } from "../scan/messages.ts";
-import { isWithin, joinPath, type SelectedEntries } from "./select.ts";
+import { joinPath, type SelectedEntries } from "./select.ts";
 import { openBeneath, type Target } from "./target.ts";
 
 export interface ExtraPorts {

@@ -2,7 +2,7 @@
  *  full paths in it; in place, each goes where it came from. */
 import { errorText } from "../../base/ffi.ts";
 import { closeFd } from "../../base/files.ts";
-import { isWithin } from "./select.ts";
+import { isWithin } from "../entry.ts";
 import { type Mount, makeDirectories, openDirectory } from "./target.ts";
 
 export interface Root {

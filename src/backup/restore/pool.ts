@@ -2,10 +2,8 @@
  *  main thread and none is far behind; without Workers the calling thread makes them itself. */
 import type { Batch, BatchAnswer, MakerSetup } from "./batch.ts";
 import { BatchMaker } from "./batch.ts";
+import { Change, type SpawnWorker } from "../threads.ts";
 import type { RestoreNotice, RestoreOrder, RestoreStart } from "./worker.ts";
-
-/** Makes a Worker that runs what its first message says (its role). */
-export type SpawnWorker = (name: string) => Worker;
 
 const IN_FLIGHT_MAX = 2;
 
@@ -24,7 +22,7 @@ export class Pool {
   #own: BatchMaker | null = null;
   /** The first batch of all, if it is small: it may stay the only one. */
   #held: Batch | null = null;
-  #waiting: (() => void) | null = null;
+  readonly #change = new Change();
   #failure: Error | null = null;
   #closed = 0;
 
@@ -65,7 +63,7 @@ export class Pool {
       worker.onmessage = (event: MessageEvent) => this.#hear(state, event.data as RestoreNotice);
       worker.addEventListener("error", (event: ErrorEvent) => {
         this.#failure = new Error(`a Worker of the restore failed: ${event.message}`);
-        this.#wake();
+        this.#change.tell();
       });
       const start: RestoreStart = { role: "restore", ...this.#setup, thread };
       worker.postMessage(start);
@@ -81,7 +79,7 @@ export class Pool {
         idlest.inFlight++;
         return idlest.worker.postMessage(batch);
       }
-      await this.#change();
+      await this.#change.next();
     }
   }
 
@@ -96,14 +94,14 @@ export class Pool {
     this.#held = null;
     while (this.#threads.some((thread) => thread.inFlight > 0)) {
       if (this.#failure !== null) throw this.#failure;
-      await this.#change();
+      await this.#change.next();
     }
   }
 
   async close(): Promise<void> {
     this.#own?.close();
     for (const { worker } of this.#threads) worker.postMessage({ kind: "close" } satisfies RestoreOrder);
-    while (this.#closed < this.#threads.length && this.#failure === null) await this.#change();
+    while (this.#closed < this.#threads.length && this.#failure === null) await this.#change.next();
     for (const { worker } of this.#threads) worker.terminate();
   }
 
@@ -113,18 +111,6 @@ export class Pool {
       thread.inFlight--;
       this.#answered(notice);
     }
-    this.#wake();
-  }
-
-  #change(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#waiting = resolve;
-    });
-  }
-
-  #wake(): void {
-    const waiting = this.#waiting;
-    this.#waiting = null;
-    waiting?.();
+    this.#change.tell();
   }
 }

@@ -13,10 +13,10 @@ import {
   S_IFMT,
   Statx,
 } from "../../base/files.ts";
-import { Entry, KIND } from "../entry.ts";
+import { Entry, isWithin, KIND } from "../entry.ts";
 import { removeExtra, type Spared } from "./extra.ts";
 import { judgeExisting, type OverwritePolicy, type Verdict } from "./policy.ts";
-import { type EntryIndex, isWithin, SelectedEntries } from "./select.ts";
+import { type EntryIndex, SelectedEntries } from "./select.ts";
 import { type Mount, Target } from "./target.ts";
 
 /** "make": nothing is there. "replace": something else is, and goes. "refuse": it stays, and is told. "keep": it is

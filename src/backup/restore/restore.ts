@@ -8,7 +8,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { errorText } from "../../base/ffi.ts";
 import { syncFileSystem } from "../../base/files.ts";
-import { Entry, KIND } from "../entry.ts";
+import { Entry, isWithin, KIND } from "../entry.ts";
 import { RecordEncoder } from "../index/record.ts";
 import { Attributes, type Identities } from "./attributes.ts";
 import { type Batch, type BatchAnswer, PROGRESS_BYTES } from "./batch.ts";
@@ -18,9 +18,10 @@ import { removeExtra, type Spared } from "./extra.ts";
 import { type Issue, IssueList, type IssueCounts, noIssues, ISSUE_KINDS } from "./issues.ts";
 import { type LinkGroup, Links } from "./links.ts";
 import type { OverwritePolicy } from "./policy.ts";
-import { Pool, type SpawnWorker } from "./pool.ts";
+import type { SpawnWorker } from "../threads.ts";
+import { Pool } from "./pool.ts";
 import { damageOf } from "./damage.ts";
-import { type EntryIndex, isWithin, SelectedEntries } from "./select.ts";
+import { type EntryIndex, SelectedEntries } from "./select.ts";
 import { type Mount, Target } from "./target.ts";
 
 export interface RestoreRequest {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { isMalformed } from "../../base/brands.ts";
-import { Entry, type EntrySource, KIND } from "../entry.ts";
-import { type EntryIndex, isWithin, SelectedEntries, selectPaths, tidyPath } from "./select.ts";
+import { Entry, type EntrySource, isWithin, KIND } from "../entry.ts";
+import { type EntryIndex, SelectedEntries, selectPaths, tidyPath } from "./select.ts";
 
 const bytes = (text: string) => new Uint8Array(Buffer.from(text));
 

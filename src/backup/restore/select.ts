@@ -1,6 +1,6 @@
 /** @module Which entries are restored: all, or those that paths name, with the directories above them. Pure. */
 import { isMalformed, type Malformed, malformed } from "../../base/brands.ts";
-import { comparePaths, Entry, type EntrySource } from "../entry.ts";
+import { comparePaths, Entry, type EntrySource, isWithin } from "../entry.ts";
 
 /** What a restore reads of an index; damaged ones throw. */
 export interface EntryIndex {
@@ -42,14 +42,6 @@ export function joinPath(parts: readonly Uint8Array[]): Uint8Array {
     if (at < joined.length) joined[at++] = SLASH;
   }
   return joined;
-}
-
-/** `path` is `top` or lies below it. */
-export function isWithin(path: Uint8Array, pathBytes: number, top: Uint8Array): boolean {
-  if (top.length === 0) return true;
-  if (pathBytes < top.length || (pathBytes > top.length && path[top.length] !== SLASH)) return false;
-  for (let at = 0; at < top.length; at++) if (path[at] !== top[at]) return false;
-  return true;
 }
 
 /** What people named, as paths of the index, in order, none within another; those that are not there are told. An

@@ -6,7 +6,7 @@ import type { DirectoryIdentity } from "../scan/messages.ts";
 import { Exclusions } from "../scan/patterns.ts";
 import { pseudoFileSystems } from "../scan/selection.ts";
 import type { Spared } from "./extra.ts";
-import { isWithin } from "./select.ts";
+import { isWithin } from "../entry.ts";
 
 /** As a backup's header tells it. */
 const rulesSchema = z.object({

@@ -32,7 +32,7 @@ import type { VerifyLevel } from "../verify/types.ts";
 import type { Reason } from "./judge.ts";
 import { expectedBytes, makeRoom, nextLower } from "./make-room.ts";
 import { openPartial } from "./partial.ts";
-import type { SpawnWorker } from "./pool.ts";
+import type { SpawnWorker } from "../threads.ts";
 import { emptyProgress, type RunOutcome, type RunProgress, runBackup, type Written } from "./run.ts";
 import { type VerificationOutcome, verifyAndMark } from "./verification.ts";
 

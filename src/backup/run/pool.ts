@@ -4,11 +4,9 @@
 import type { WriteFault } from "../archive/types.ts";
 import type { ScanOrder, ScanRules } from "../scan/messages.ts";
 import { Scan } from "../scan/scan.ts";
+import { Change, type SpawnWorker } from "../threads.ts";
 import type { Job, Pass } from "./jobs.ts";
 import type { Complaint, Flushed, JobAnswer, ReaderAnswer, ReaderOrder, ReaderStart } from "./messages.ts";
-
-/** Makes a Worker that runs what its first message says (its role). */
-export type SpawnWorker = (name: string) => Worker;
 
 const OUTSTANDING_MAX = 2;
 const WAITING_MAX = 64;
@@ -29,11 +27,11 @@ export class ReaderPool {
   /** A Worker is gone. */
   failed: string | null = null;
   readonly #readers: Reader[];
+  readonly #change = new Change();
   readonly #queue: Job[] = [];
   readonly #flushed: Flushed[] = [];
   readonly #onAnswer: (answer: JobAnswer) => void;
   #scan: Scan | null = null;
-  #wake: (() => void) | null = null;
   #ended = false;
 
   /** `onAnswer` sees each answer as it comes. */
@@ -64,20 +62,20 @@ export class ReaderPool {
 
   /** Resolves when more jobs may come, or when it is over. */
   async room(): Promise<void> {
-    while (this.#queue.length > WAITING_MAX && this.#goesOn) await this.#change();
+    while (this.#queue.length > WAITING_MAX && this.#goesOn) await this.#change.next();
   }
 
   /** Resolves when every job is answered, or when it is over. More may be submitted then. */
   async answered(): Promise<void> {
     const isBusy = () => this.#queue.length > 0 || this.#readers.some(({ outstanding }) => outstanding > 0);
-    while (this.#goesOn && isBusy()) await this.#change();
+    while (this.#goesOn && isBusy()) await this.#change.next();
   }
 
   /** Resolves when every job is answered and every chunk written. */
   async drain(): Promise<readonly Flushed[]> {
     await this.answered();
     for (const reader of this.#readers) this.#order(reader, { type: "flush" });
-    while (this.failed === null && this.#flushed.length < this.#readers.length) await this.#change();
+    while (this.failed === null && this.#flushed.length < this.#readers.length) await this.#change.next();
     return this.#flushed;
   }
 
@@ -141,7 +139,7 @@ export class ReaderPool {
         this.#feed();
       }
     }
-    this.#tell();
+    this.#change.tell();
   }
 
   #listOf(pass: Pass): Uint8Array[] {
@@ -152,18 +150,6 @@ export class ReaderPool {
     if (this.#ended) return;
     this.failed ??= text;
     this.#scan?.fail(text);
-    this.#tell();
-  }
-
-  #change(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-    });
-  }
-
-  #tell(): void {
-    const wake = this.#wake;
-    this.#wake = null;
-    wake?.();
+    this.#change.tell();
   }
 }

@@ -3,7 +3,8 @@
 import { assert, present } from "../../base/assert.ts";
 import { comparePaths, Entry, type EntrySource, FLAG, KIND, type Kind } from "../entry.ts";
 import { type Index, openIndex } from "../index/lookup.ts";
-import type { IndexPages, IndexSink } from "../index/pages.ts";
+import type { IndexPages } from "../index/pages.ts";
+import { MemoryFrames } from "../index/testing.ts";
 import { RecordDecoder, RecordEncoder } from "../index/record.ts";
 import { isUntouched, linkKey, takeAttributes } from "./identity.ts";
 import { DeltaOut, FullOut, type IndexOutput } from "./index-out.ts";
@@ -122,23 +123,6 @@ export class FakeDisk {
     entry.xattrs = null;
     entry.clearContent();
     return entry;
-  }
-}
-
-/** Frames of an index, kept in memory. */
-export class MemoryFrames implements IndexSink, IndexPages {
-  readonly frames: Uint8Array[] = [];
-
-  get count(): number {
-    return this.frames.length;
-  }
-
-  frame(plain: Uint8Array): void {
-    this.frames.push(plain.slice());
-  }
-
-  page(number: number): Uint8Array {
-    return present(this.frames[number], "a frame");
   }
 }
 

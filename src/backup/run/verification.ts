@@ -7,7 +7,7 @@ import { MalformedRecord } from "../index/record.ts";
 import { isFault, type ReadableStore, type StoreFault, type WritableStore } from "../store/contract.ts";
 import type { ShareFindings, VerifyLevel, VerifyReport, VerifyStart } from "../verify/types.ts";
 import { verifyBackup } from "../verify/verify.ts";
-import type { SpawnWorker } from "./pool.ts";
+import type { SpawnWorker } from "../threads.ts";
 
 export interface VerificationOptions {
   readonly level: VerifyLevel;

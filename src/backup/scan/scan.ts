@@ -6,6 +6,7 @@
  *  (2) `hungry` counts the Workers that are idle and not yet promised a job: who gives a job away takes one from it.
  *  (3) A Worker that dies ends the scan with an error: a list with a gap would look like deleted files. */
 import { assert } from "../../base/assert.ts";
+import { Change } from "../threads.ts";
 import { InnerMerge } from "./inner-merge.ts";
 import {
   noCounters,
@@ -60,7 +61,7 @@ export class Scan {
   #nextOuter = 0;
   #open = 0;
   #failure: string | null = null;
-  #wake: (() => void) | null = null;
+  readonly #change = new Change();
 
   /** Begins at once: `send` puts an order to one Worker; whatever that one says must come to `hear`. */
   constructor(rules: ScanRules, send: readonly ((order: ScanOrder) => void)[]) {
@@ -102,13 +103,13 @@ export class Scan {
         this.#count(notice.counters);
         this.#rest(worker);
     }
-    this.#tell();
+    this.#change.tell();
   }
 
   /** A Worker is gone. */
   fail(text: string): void {
     this.#failure ??= text;
-    this.#tell();
+    this.#change.tell();
   }
 
   /** The list, once; a batch is the reader's own (RecordDecoder). Throws ScanFailure. */
@@ -118,7 +119,7 @@ export class Scan {
       if (this.#failure !== null) throw new ScanFailure(this.#failure);
       const batch = this.#nextBatch();
       if (batch === "end") break;
-      if (batch === "wait") await this.#change();
+      if (batch === "wait") await this.#change.next();
       else if (inner === null) yield batch;
       else yield* inner.take(batch);
     }
@@ -127,7 +128,7 @@ export class Scan {
 
   /** All records of the sources that lie within others: they are few, or rare. */
   async #innerRecords(): Promise<InnerMerge> {
-    while (this.#failure === null && this.#open > 0) await this.#change();
+    while (this.#failure === null && this.#open > 0) await this.#change.next();
     return new InnerMerge(this.#inner.map((job) => this.#wholeJob(job)));
   }
 
@@ -190,18 +191,6 @@ export class Scan {
 
   #count(counters: ScanCounters): void {
     for (const key of Object.keys(counters) as (keyof ScanCounters)[]) this.counters[key] += counters[key];
-  }
-
-  #change(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-    });
-  }
-
-  #tell(): void {
-    const wake = this.#wake;
-    this.#wake = null;
-    wake?.();
   }
 }
 

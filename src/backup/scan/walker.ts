@@ -23,7 +23,7 @@ import {
   readlinkat,
   Statx,
 } from "../../base/files.ts";
-import { Entry, FLAG, KIND } from "../entry.ts";
+import { Entry, FLAG, isWithin, KIND } from "../entry.ts";
 import { RecordEncoder } from "../index/record.ts";
 import { PATH_BYTES_MAX } from "../index/record-layout.ts";
 import { entryFromStatx } from "./entries.ts";
@@ -464,7 +464,5 @@ const sameBytes = (inner: Uint8Array, path: Uint8Array): boolean => {
 
 /** Does one path lie within the other? (Not the same one.) */
 export function isBelow(inner: Uint8Array, outer: Uint8Array): boolean {
-  if (inner.length <= outer.length) return false;
-  if (outer.length > 0 && inner[outer.length] !== SLASH) return false;
-  return sameBytes(outer, inner);
+  return inner.length > outer.length && isWithin(inner, inner.length, outer);
 }
