@@ -58,6 +58,19 @@ export function openToWrite(
   return told(console, done(openStore({ ...request, acceptOtherComputer: true })));
 }
 
+/** For writing, so that what is found out can be noted; where that is refused, for reading, and said so. */
+export function openToMark(
+  console: CliConsole,
+  options: StoreOptions,
+  around: BackupSurroundings,
+): { readonly store: ReadableStore; readonly writable: PrunableStore | null } {
+  const opened = openStore({ directory: options.store, computer: around.computer(), write: true });
+  if (!isFault(opened)) return { store: told(console, opened), writable: opened };
+  const store = openToRead(console, options, around);
+  console.err(`understudy: the result is not noted in the store: ${opened.text}\n`);
+  return { store, writable: null };
+}
+
 function told<S extends ReadableStore>(console: CliConsole, store: S): S {
   for (const note of store.notes) console.err(`understudy: ${note}\n`);
   return store;

@@ -7,20 +7,19 @@ import { type BackupDone, makeBackup } from "../../backup/run/backup.ts";
 import type { Reason } from "../../backup/run/judge.ts";
 import { emptyProgress } from "../../backup/run/run.ts";
 import { defaultSelection, type Selection } from "../../backup/scan/selection.ts";
-import { thisComputer } from "../../backup/store/computer.ts";
-import { isFault } from "../../backup/store/contract.ts";
-import { openStore } from "../../backup/store/open.ts";
 import { systemClock } from "../../base/clock.ts";
 import { formatBytes } from "../../base/units.ts";
 import { DEFAULT_SCHEDULE } from "../../plan/schedule.ts";
 import { LEVELS, type Level } from "../../plan/tree.ts";
+import { type BackupSurroundings, surroundings } from "../backup-ports.ts";
 import { CommandFailure, EXIT } from "../exit.ts";
 import type { CliPorts } from "../ports.ts";
 import { showProgress } from "../progress.ts";
+import { ACCEPT_OPTION, openToWrite, type StoreOptions } from "../store-door.ts";
+import { pathLine } from "../tree-text.ts";
 import { bytesArgument } from "./plan.ts";
 
-interface BackupCommandOptions {
-  store: string;
+interface BackupCommandOptions extends StoreOptions {
   level: Level | "auto";
   codec: CodecName;
   exclude: string[];
@@ -35,7 +34,6 @@ interface BackupCommandOptions {
   keepWeeklies?: number;
   explain?: true;
   workers?: number;
-  acceptOtherComputer?: true;
   json?: true;
 }
 
@@ -52,7 +50,12 @@ export function workersArgument(text: string): number {
 
 const append = (value: string, list: string[]): string[] => [...list, value];
 
-export function addBackup(program: Command, ports: CliPorts, finish: (exitCode: number) => void): void {
+export function addBackup(
+  program: Command,
+  ports: CliPorts,
+  finish: (exitCode: number) => void,
+  around: BackupSurroundings = surroundings,
+): void {
   program
     .command("backup")
     .description("make a backup into a store; without SRC: the system's configuration and what people keep")
@@ -85,25 +88,22 @@ export function addBackup(program: Command, ports: CliPorts, finish: (exitCode: 
     )
     .option("--explain", "say for each file why it was read")
     .option("--workers <number>", "threads (default: one a processor, at most 8)", workersArgument)
-    .option("--accept-other-computer", "write to another computer's store")
+    .option(...ACCEPT_OPTION)
     .option("--json", "one JSON object")
     .action(async (sources: string[], options: BackupCommandOptions) =>
-      finish(await backup(ports, sources, options)),
+      finish(await backup(ports, sources, options, around)),
     );
 }
 
-async function backup(ports: CliPorts, sources: string[], options: BackupCommandOptions): Promise<number> {
+async function backup(
+  ports: CliPorts,
+  sources: string[],
+  options: BackupCommandOptions,
+  around: BackupSurroundings,
+): Promise<number> {
   const { console } = ports;
-  const computer = thisComputer();
-  const store = openStore({
-    directory: options.store,
-    computer,
-    write: true,
-    acceptOtherComputer: options.acceptOtherComputer ?? false,
-  });
-  if (isFault(store)) throw new CommandFailure(EXIT.refused, store.text);
   const tell = (note: string) => console.err(`understudy: ${note}\n`);
-  for (const note of store.notes) tell(note);
+  const store = openToWrite(console, options, around);
   const startedMs = performance.now();
   const progress = emptyProgress();
   const stopping = new AbortController();
@@ -124,7 +124,7 @@ async function backup(ports: CliPorts, sources: string[], options: BackupCommand
         keepWeeklies: options.keepWeeklies ?? null,
         workers: options.workers ?? Math.min(availableParallelism(), 8),
         software: `understudy ${ports.version}`,
-        computer,
+        computer: around.computer(),
       },
       {
         spawn: (name) => ports.spawnWorker(name),
@@ -139,7 +139,7 @@ async function backup(ports: CliPorts, sources: string[], options: BackupCommand
     if (outcome.kind === "failed") throw new CommandFailure(EXIT.failed, outcome.text);
     const seconds = (performance.now() - startedMs) / 1000;
     for (const { path, text } of outcome.written.complaints.slice(0, TOLD_MAX))
-      tell(`/${Buffer.from(path).toString()}: ${text}`);
+      tell(`${pathLine(path)}: ${text}`);
     console.out(options.json === true ? jsonOf(outcome, seconds) : summaryOf(outcome, seconds));
     const verified = tellVerification(outcome, tell);
     return verified && outcome.written.complaints.length === 0 ? EXIT.done : EXIT.partial;
@@ -164,8 +164,7 @@ function selectionOf(sources: readonly string[], options: BackupCommandOptions):
 }
 
 function explainTo(write: (text: string) => void): (entry: Entry, reason: Reason) => void {
-  return (entry, reason) =>
-    write(`/${Buffer.from(entry.path.buffer, 0, entry.pathBytes).toString()}: ${reason}\n`);
+  return (entry, reason) => write(`${pathLine(entry.path.subarray(0, entry.pathBytes))}: ${reason}\n`);
 }
 
 /** Returns whether the backup is what was to be written, as far as anybody looked. */
@@ -174,7 +173,7 @@ function tellVerification({ node, verification }: BackupDone, tell: (note: strin
   if (verification.kind === "verified") {
     for (const text of verification.damage.slice(0, TOLD_MAX)) tell(text);
     for (const { path, text } of verification.damagedFiles.slice(0, TOLD_MAX))
-      tell(`/${Buffer.from(path).toString()}: ${text}`);
+      tell(`${pathLine(path)}: ${text}`);
     if (verification.ok) return true;
   } else tell(verification.text);
   tell(`backup ${node.number} did not pass its verification: it is kept, and nothing is built on it`);

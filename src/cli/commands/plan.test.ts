@@ -1,38 +1,18 @@
 import { expect, test } from "bun:test";
 import { createCli } from "../cli.ts";
-import type { CliPorts } from "../ports.ts";
+import { testPorts } from "../testing.ts";
 import { bytesArgument } from "./plan.ts";
-
-const never = () => Promise.reject(new Error("not asked for by plan"));
 
 async function run(text: string, readerStaysFor = Number.POSITIVE_INFINITY) {
   const said = { out: "", err: "", writes: 0 };
-  const ports: CliPorts = {
-    version: "0.1.0",
-    startServer: never,
-    cartridges: { list: () => [], read: () => [], change: never },
-    doctor: never,
-    spawnWorker: () => {
-      throw new Error("no Worker is made here");
-    },
-    demo: never,
-    console: {
-      out: (line) => {
-        said.out += line;
-      },
+  const code = await createCli(
+    testPorts(said, {
       outBytes: (bytes) => {
         said.out += new TextDecoder().decode(bytes);
         return ++said.writes < readerStaysFor;
       },
-      err: (line) => {
-        said.err += line;
-      },
-      terminal: false,
-      environment: {},
-      onStopSignal: () => () => {},
-    },
-  };
-  const code = await createCli(ports).run(["plan", "simulate", ...text.split(" ")]);
+    }),
+  ).run(["plan", "simulate", ...text.split(" ")]);
   return { code, ...said };
 }
 

@@ -7,36 +7,12 @@ import { initStore, openStore } from "../../backup/store/open.ts";
 import { good, makeBackup, TEST_COMPUTER } from "../../backup/store/testing.ts";
 import type { WritableStore } from "../../backup/store/contract.ts";
 import { createCli } from "../cli.ts";
-import type { CliPorts } from "../ports.ts";
+import { testPorts } from "../testing.ts";
 import { pathLine } from "../tree-text.ts";
-
-const never = () => Promise.reject(new Error("not asked for by a question"));
 
 async function run(...args: string[]) {
   const said = { out: "", err: "" };
-  const ports: CliPorts = {
-    version: "0.1.0",
-    startServer: never,
-    cartridges: { list: () => [], read: () => [], change: never },
-    doctor: never,
-    spawnWorker: () => {
-      throw new Error("no Worker is made here");
-    },
-    demo: never,
-    console: {
-      out: (text) => {
-        said.out += text;
-      },
-      outBytes: () => true,
-      err: (text) => {
-        said.err += text;
-      },
-      terminal: false,
-      environment: {},
-      onStopSignal: () => () => {},
-    },
-  };
-  const code = await createCli(ports).run([...args, "--store", directory]);
+  const code = await createCli(testPorts(said)).run([...args, "--store", directory]);
   return { code, ...said };
 }
 

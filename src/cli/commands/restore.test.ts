@@ -5,38 +5,14 @@ import { join } from "node:path";
 import { initStore, openStore } from "../../backup/store/open.ts";
 import { good, makeBackup, noise, TEST_COMPUTER } from "../../backup/store/testing.ts";
 import { createCli } from "../cli.ts";
-import type { CliPorts } from "../ports.ts";
+import { testPorts } from "../testing.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "understudy-cli-restore-"));
 const store = join(folder, "store");
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-const never = () => Promise.reject(new Error("not asked for by this command"));
-
 async function run(...args: string[]) {
   const said = { out: "", err: "" };
-  const ports: CliPorts = {
-    version: "0.1.0",
-    startServer: never,
-    cartridges: { list: () => [], read: () => [], change: never },
-    doctor: never,
-    spawnWorker: () => {
-      throw new Error("a small restore needs no Worker");
-    },
-    demo: never,
-    console: {
-      out: (text) => {
-        said.out += text;
-      },
-      outBytes: () => true,
-      err: (text) => {
-        said.err += text;
-      },
-      terminal: false,
-      environment: {},
-      onStopSignal: () => () => {},
-    },
-  };
-  const code = await createCli(ports).run(["restore", "--store", store, ...args]);
+  const code = await createCli(testPorts(said)).run(["restore", "--store", store, ...args]);
   return { ...said, code };
 }
 

@@ -7,7 +7,7 @@ import { openStore } from "../../backup/store/open.ts";
 import { good, makeBackup, noise, TEST_COMPUTER } from "../../backup/store/testing.ts";
 import type { BackupSurroundings } from "../backup-ports.ts";
 import { CommandFailure } from "../exit.ts";
-import type { CliPorts } from "../ports.ts";
+import { testPorts } from "../testing.ts";
 import { addList } from "./list.ts";
 import { addPare } from "./pare.ts";
 import { addPin } from "./pin.ts";
@@ -15,36 +15,13 @@ import { addStore } from "./store.ts";
 
 const DAY_MS = 86_400_000;
 const START_MS = Date.UTC(2026, 0, 1);
-const never = () => Promise.reject(new Error("not asked for by these commands"));
-
 const folder = mkdtempSync(join(tmpdir(), "understudy-cli-store-"));
 const directory = join(folder, "store");
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 function run(text: string, change: Partial<BackupSurroundings> = {}) {
   const said = { out: "", err: "", code: -1 };
-  const ports: CliPorts = {
-    version: "0.1.0",
-    startServer: never,
-    cartridges: { list: () => [], read: () => [], change: never },
-    doctor: never,
-    spawnWorker: () => {
-      throw new Error("no Worker is made here");
-    },
-    demo: never,
-    console: {
-      out: (line) => {
-        said.out += line;
-      },
-      outBytes: () => true,
-      err: (line) => {
-        said.err += line;
-      },
-      terminal: false,
-      environment: {},
-      onStopSignal: () => () => {},
-    },
-  };
+  const ports = testPorts(said);
   const around: BackupSurroundings = {
     wallMs: () => START_MS + 10 * DAY_MS,
     computer: () => TEST_COMPUTER,

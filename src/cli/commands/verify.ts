@@ -2,23 +2,24 @@
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { verifyAndMark, verifyNumber } from "../../backup/run/verification.ts";
-import { thisComputer } from "../../backup/store/computer.ts";
-import {
-  type BackupNode,
-  isFault,
-  type ReadableStore,
-  type WritableStore,
-} from "../../backup/store/contract.ts";
-import { openStore } from "../../backup/store/open.ts";
+import type { BackupNode, ReadableStore } from "../../backup/store/contract.ts";
 import type { VerifyReport } from "../../backup/verify/types.ts";
-import { systemClock } from "../../base/clock.ts";
 import { formatBytes } from "../../base/units.ts";
-import { CommandFailure, EXIT } from "../exit.ts";
+import { type BackupSurroundings, surroundings } from "../backup-ports.ts";
+import { EXIT } from "../exit.ts";
 import type { CliPorts } from "../ports.ts";
+import {
+  type BackupId,
+  backupArgument,
+  nodeOf,
+  openToMark,
+  STORE_OPTION,
+  type StoreOptions,
+} from "../store-door.ts";
+import { pathJson, pathLine } from "../tree-text.ts";
 import { workersArgument } from "./backup.ts";
 
-interface VerifyOptions {
-  store: string;
+interface VerifyOptions extends StoreOptions {
   quick?: true;
   cache?: true;
   workers?: number;
@@ -28,25 +29,39 @@ interface VerifyOptions {
 /** Files named one by one. */
 const TOLD_MAX = 50;
 
-export function addVerify(program: Command, ports: CliPorts, finish: (exitCode: number) => void): void {
+export function addVerify(
+  program: Command,
+  ports: CliPorts,
+  finish: (exitCode: number) => void,
+  around: BackupSurroundings = surroundings,
+): void {
   program
     .command("verify")
     .description("read backups again and compare every hash")
-    .argument("[ID]", "a backup's number, with all that it needs of others; default: all backups")
-    .requiredOption("--store <dir>", "the store")
+    .argument(
+      "[ID]",
+      "a backup's number, or latest, with all it needs of others; default: all backups",
+      backupArgument,
+    )
+    .requiredOption(...STORE_OPTION)
     .option("--quick", "only the small header in front of each file's data")
     .option("--cache", "take what the page cache holds: quicker, and proves less about the disk")
     .option("--workers <number>", "threads (default: one a processor, at most 8)", workersArgument)
     .option("--json", "one JSON object a backup")
-    .action(async (id: string | undefined, options: VerifyOptions) =>
-      finish(await verify(ports, id ?? null, options)),
+    .action(async (id: BackupId | undefined, options: VerifyOptions) =>
+      finish(await verify(ports, id ?? null, options, around)),
     );
 }
 
-async function verify(ports: CliPorts, id: string | null, options: VerifyOptions): Promise<number> {
-  const { store, writable } = openEither(options.store, ports);
+async function verify(
+  ports: CliPorts,
+  id: BackupId | null,
+  options: VerifyOptions,
+  around: BackupSurroundings,
+): Promise<number> {
+  const { store, writable } = openToMark(ports.console, options, around);
   try {
-    const chosen = chooseBackups(store, id);
+    const chosen = id === null ? store.tree() : [nodeOf(store, id)];
     const verification = {
       level: options.quick === true ? ("quick" as const) : ("full" as const),
       cached: options.cache === true,
@@ -64,7 +79,7 @@ async function verify(ports: CliPorts, id: string | null, options: VerifyOptions
               node.number,
               settings,
               { spawn: (name) => ports.spawnWorker(name) },
-              systemClock.wallMs,
+              around.wallMs,
             );
       const seconds = (performance.now() - startedMs) / 1000;
       const ok = report.kind === "verified" && report.ok;
@@ -79,32 +94,6 @@ async function verify(ports: CliPorts, id: string | null, options: VerifyOptions
   } finally {
     store.close();
   }
-}
-
-/** For writing, so that the result is noted; else for reading, and said so. */
-function openEither(
-  directory: string,
-  { console }: CliPorts,
-): { store: ReadableStore; writable: WritableStore | null } {
-  const computer = thisComputer();
-  const writable = openStore({ directory, computer, write: true });
-  if (!isFault(writable)) return { store: writable, writable };
-  const store = openStore({ directory, computer, write: false });
-  if (isFault(store)) throw new CommandFailure(EXIT.refused, store.text);
-  console.err(`understudy: the result is not noted in the store: ${writable.text}\n`);
-  return { store, writable: null };
-}
-
-function chooseBackups(store: ReadableStore, id: string | null): readonly BackupNode[] {
-  if (id === null) return store.tree();
-  const number = id === "latest" ? (store.tree().at(-1)?.number ?? 0) : Number(id);
-  const node = store.node(number);
-  if (node === null)
-    throw new CommandFailure(
-      EXIT.misused,
-      `${store.directory}: there is no backup ${id}; see understudy list`,
-    );
-  return [node];
 }
 
 /** Its parent was pared: what it needs of that is looked at with it. */
@@ -124,7 +113,7 @@ function factsOf(report: Report): object {
     damage,
     damagedChunks: damagedChunks.map(({ pack, chunk, text }) => ({ pack, chunk, text })),
     damagedFileCount,
-    damagedFiles: damagedFiles.map(({ path, text }) => ({ path: `/${Buffer.from(path).toString()}`, text })),
+    damagedFiles: damagedFiles.map(({ path, text }) => ({ path: pathJson(path), text })),
   };
 }
 
@@ -136,9 +125,7 @@ function textOf(node: BackupNode, report: Report, seconds: number): string {
   const lines = [
     ...report.damage,
     ...report.damagedChunks.map(({ text }) => text),
-    ...report.damagedFiles
-      .slice(0, TOLD_MAX)
-      .map(({ path, text }) => `/${Buffer.from(path).toString()}: ${text}`),
+    ...report.damagedFiles.slice(0, TOLD_MAX).map(({ path, text }) => `${pathLine(path)}: ${text}`),
   ];
   const more = report.damagedFileCount - Math.min(report.damagedFiles.length, TOLD_MAX);
   return `${head}DAMAGED; ${counts}\n${lines.map((line) => `  ${line}\n`).join("")}${more > 0 ? `  and ${more} files more\n` : ""}`;
