@@ -1,15 +1,26 @@
-/** @module The threads of a restore: batches out, answers in. Each has two batches at most, so that none waits for the
- *  main thread and none is far behind; without Workers the calling thread makes them itself. */
+/** @module The threads of a restore: batches out, answers in. Without Workers the calling thread makes them itself.
+ *  (1) A thread has two batches at most, so that none waits for the main thread, and nothing behind a large file.
+ *  (2) Large files go first, so that in the end no thread is alone with one: the queue lets the main thread find them
+ *      before their turn. */
 import type { Batch, BatchAnswer, MakerSetup } from "./batch.ts";
 import { BatchMaker } from "./batch.ts";
 import { Change, type SpawnWorker } from "../threads.ts";
 import type { RestoreNotice, RestoreOrder, RestoreStart } from "./worker.ts";
 
 const IN_FLIGHT_MAX = 2;
+/** Batches of some MiB of content each; their records are some KiB. */
+const QUEUE_MAX = 64;
 
 interface Thread {
   readonly worker: Worker;
   inFlight: number;
+  /** It has a large file. */
+  isBusy: boolean;
+}
+
+interface Queued {
+  readonly batch: Batch;
+  readonly isLarge: boolean;
 }
 
 export class Pool {
@@ -22,6 +33,8 @@ export class Pool {
   #own: BatchMaker | null = null;
   /** The first batch of all, if it is small: it may stay the only one. */
   #held: Batch | null = null;
+  readonly #large: Queued[] = [];
+  readonly #small: Queued[] = [];
   readonly #change = new Change();
   #failure: Error | null = null;
   #closed = 0;
@@ -39,27 +52,29 @@ export class Pool {
     this.#answered = answered;
   }
 
-  /** Resolves once a thread has it, or will have it; the answer comes later. `isSmall`: done sooner than a Worker starts. */
-  async give(batch: Batch, isSmall: boolean): Promise<void> {
+  /** Resolves when there is room for the next; the answer comes later. `isLarge`: it takes longer than a Worker takes to
+   *  start. */
+  async give(batch: Batch, isLarge: boolean): Promise<void> {
     const spawn = this.#spawn;
     if (spawn === null) return this.#make(batch);
     if (this.#threads.length === 0) {
-      if (isSmall && this.#held === null) {
+      if (!isLarge && this.#held === null) {
         this.#held = batch;
         return;
       }
       this.#start(spawn);
-      const held = this.#held;
+      if (this.#held !== null) this.#small.push({ batch: this.#held, isLarge: false });
       this.#held = null;
-      if (held !== null) await this.#hand(held);
     }
-    await this.#hand(batch);
+    (isLarge ? this.#large : this.#small).push({ batch, isLarge });
+    this.#feed();
+    while (this.#large.length + this.#small.length > QUEUE_MAX) await this.#next();
   }
 
   #start(spawn: SpawnWorker): void {
     for (let thread = 0; thread < this.#count; thread++) {
       const worker = spawn(`restore ${thread + 1}`);
-      const state: Thread = { worker, inFlight: 0 };
+      const state: Thread = { worker, inFlight: 0, isBusy: false };
       worker.onmessage = (event: MessageEvent) => this.#hear(state, event.data as RestoreNotice);
       worker.addEventListener("error", (event: ErrorEvent) => {
         this.#failure = new Error(`a Worker of the restore failed: ${event.message}`);
@@ -71,16 +86,24 @@ export class Pool {
     }
   }
 
-  async #hand(batch: Batch): Promise<void> {
+  #feed(): void {
     for (;;) {
-      if (this.#failure !== null) throw this.#failure;
-      const idlest = this.#threads.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
-      if (idlest.inFlight < IN_FLIGHT_MAX) {
-        idlest.inFlight++;
-        return idlest.worker.postMessage(batch);
-      }
-      await this.#change.next();
+      const idlest = this.#threads.reduce((a, b) => (roomOf(b) > roomOf(a) ? b : a));
+      // While a large file waits, nobody gets anything else: soon one has nothing, and takes it.
+      const queue = this.#large.length > 0 ? this.#large : this.#small;
+      if (roomOf(idlest) < (queue === this.#large ? IN_FLIGHT_MAX : 1)) return;
+      const next = queue.shift();
+      if (next === undefined) return;
+      idlest.inFlight++;
+      if (next.isLarge) idlest.isBusy = true;
+      idlest.worker.postMessage(next.batch);
     }
+  }
+
+  /** Resolves at the next answer; throws when a Worker is gone. */
+  async #next(): Promise<void> {
+    if (this.#failure === null) await this.#change.next();
+    if (this.#failure !== null) throw this.#failure;
   }
 
   #make(batch: Batch): void {
@@ -92,10 +115,7 @@ export class Pool {
   async drain(): Promise<void> {
     if (this.#held !== null) this.#make(this.#held);
     this.#held = null;
-    while (this.#threads.some((thread) => thread.inFlight > 0)) {
-      if (this.#failure !== null) throw this.#failure;
-      await this.#change.next();
-    }
+    while (this.#threads.some((thread) => thread.inFlight > 0)) await this.#next();
   }
 
   async close(): Promise<void> {
@@ -109,8 +129,15 @@ export class Pool {
     if (notice.kind === "closed") this.#closed++;
     else {
       thread.inFlight--;
+      if (thread.inFlight === 0) thread.isBusy = false;
       this.#answered(notice);
+      this.#feed();
     }
     this.#change.tell();
   }
+}
+
+/** Batches that a thread can take: none beside a large file. */
+function roomOf(thread: Thread): number {
+  return thread.isBusy ? 0 : IN_FLIGHT_MAX - thread.inFlight;
 }

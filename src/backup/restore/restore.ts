@@ -247,7 +247,7 @@ class Restore {
     const bytes = this.#batchBytes;
     this.#encoder.reset();
     this.#batchBytes = 0;
-    await this.#pool.give(batch, bytes < LARGE_BYTES);
+    await this.#pool.give(batch, bytes >= LARGE_BYTES);
     if (this.#ports.spawn === null) this.#tellNowAndThen();
   }
 
