@@ -1,6 +1,6 @@
 /** @module How `restore` works and what it says: the restore itself, its progress on a terminal, its one line at the end;
  *  and what a dry run shows. */
-import type { JsonPath } from "../backup/archive/names.ts";
+import { type JsonPath, pathLine } from "../backup/archive/names.ts";
 import { type Entry, KIND } from "../backup/entry.ts";
 import { PackChunks } from "../backup/restore/chunks.ts";
 import { damageOf } from "../backup/restore/damage.ts";
@@ -18,7 +18,7 @@ import { formatBytes, formatCount, formatDuration, formatRate } from "../base/un
 import { CommandFailure, EXIT } from "./exit.ts";
 import type { CliPorts } from "./ports.ts";
 import { timeText } from "./table.ts";
-import { pathJson, pathLine } from "./tree-text.ts";
+import { pathJson } from "./tree-text.ts";
 
 export interface RestoreTask {
   readonly source: RestoreSource;

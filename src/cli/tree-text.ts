@@ -1,6 +1,5 @@
 /** @module Paths, times and versions of files in backups, for people and as JSON. */
-import type { JsonPath } from "../backup/archive/names.ts";
-import { pathToJson } from "../backup/archive/names.ts";
+import { type JsonPath, pathToJson } from "../backup/archive/names.ts";
 import { FLAG } from "../backup/entry.ts";
 import { differences, type Facts } from "../backup/queries/facts.ts";
 import type { QueryBackup } from "../backup/queries/source.ts";
@@ -8,39 +7,6 @@ import type { Version } from "../backup/queries/versions.ts";
 import { timeText } from "./table.ts";
 
 const DATE_SECONDS_MAX = 8_640_000_000_000;
-
-/** With its leading slash. What a terminal must not see, and what is not UTF-8, as \n, \x1b, ... */
-export function pathLine(path: Uint8Array): string {
-  let line = "/";
-  // What does not decode comes out byte by byte.
-  for (let at = 0; at < path.length; ) {
-    const { text, bytes } = characterAt(path, at);
-    line += text;
-    at += bytes;
-  }
-  return line;
-}
-
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const ESCAPES: Readonly<Record<string, string>> = { "\n": "\\n", "\t": "\\t", "\\": "\\\\" };
-
-function characterAt(path: Uint8Array, at: number): { text: string; bytes: number } {
-  const first = path[at] as number;
-  const bytes = first < 0xc0 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-  try {
-    const text = decoder.decode(path.slice(at, at + bytes));
-    if (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\\]/u.test(text)) {
-      return { text: ESCAPES[text] ?? hexOf(path.subarray(at, at + bytes)), bytes };
-    }
-    return { text, bytes };
-  } catch {
-    return { text: hexOf(path.subarray(at, at + 1)), bytes: 1 };
-  }
-}
-
-function hexOf(bytes: Uint8Array): string {
-  return [...bytes].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
-}
 
 /** With its leading slash. */
 export function pathJson(path: Uint8Array): JsonPath {

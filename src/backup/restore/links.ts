@@ -16,6 +16,7 @@ import {
   Statx,
   unlinkat,
 } from "../../base/files.ts";
+import { pathLine } from "../archive/names.ts";
 import { Entry, KIND } from "../entry.ts";
 import { RecordDecoder, RecordEncoder } from "../index/record.ts";
 import type { Attributes } from "./attributes.ts";
@@ -178,8 +179,7 @@ class Linker {
         return "not";
       }
     }
-    const first = Buffer.from(group.path).toString();
-    return this.#failed(entry, `it is one file with /${first}, which is not as in the backup`);
+    return this.#failed(entry, `it is one file with ${pathLine(group.path)}, which is not as in the backup`);
   }
 
   flag(entry: Entry): void {

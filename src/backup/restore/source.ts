@@ -1,8 +1,8 @@
 /** @module A backup in a store as a restore needs it: its index, the archives that hold its chunks, its roots, its users
  *  and groups by name. */
 import { isMalformed, type Malformed } from "../../base/brands.ts";
-import { AT_FDCWD, CPath, Statx } from "../../base/files.ts";
 import { KIND } from "../entry.ts";
+import { identityOf } from "../scan/selection.ts";
 import { isFault, type ReadableStore } from "../store/contract.ts";
 import { type Identities, SAME_IDENTITIES } from "./attributes.ts";
 import type { PackPaths } from "./chunks.ts";
@@ -100,10 +100,4 @@ function packsOf(store: ReadableStore): PackPaths {
     if (path !== null) packs.set(number, path);
   }
   return packs;
-}
-
-function identityOf(directory: string) {
-  const statx = new Statx();
-  statx.at(AT_FDCWD, new CPath().text(directory), 0);
-  return { device: statx.device, inodeHigh: statx.inodeHigh, inodeLow: statx.inodeLow };
 }

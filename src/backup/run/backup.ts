@@ -7,18 +7,17 @@
  *  (3) What was committed stays committed, whatever its verification says: it is listed, but is nobody's parent. */
 import { statSync } from "node:fs";
 import type { Clock } from "../../base/clock.ts";
-import { AT_FDCWD, CPath, Statx } from "../../base/files.ts";
 import { due, type ScheduleSettings } from "../../plan/schedule.ts";
 import { type Level, placeOf } from "../../plan/tree.ts";
+import { pathLine } from "../archive/names.ts";
 import { ArchiveDamaged, type ArchiveHeader, type WriteFault } from "../archive/types.ts";
 import { createFrameRoom, type FrameRoom } from "../archive/workspace.ts";
 import type { CodecName } from "../codec/codec.ts";
 import type { Entry } from "../entry.ts";
 import type { Index } from "../index/lookup.ts";
 import { MalformedRecord } from "../index/record.ts";
-import type { DirectoryIdentity } from "../scan/messages.ts";
 import { readNames } from "../scan/names.ts";
-import { resolveRoots, type Selection, scanRules } from "../scan/selection.ts";
+import { identityOf, resolveRoots, type Selection, scanRules } from "../scan/selection.ts";
 import {
   type BackupNode,
   isFault,
@@ -237,13 +236,15 @@ class Attempt {
   }
 }
 
+const SLASH = 0x2f;
+
 /** A disk that fails takes the files and their backups with it. */
 function warnOfSharedDisk(store: string, roots: readonly Uint8Array[], tell: (note: string) => void): void {
   const { device } = identityOf(store);
-  const shared = roots.find((root) => identityOf(`/${Buffer.from(root).toString()}`).device === device);
+  const shared = roots.find((root) => identityOf(Uint8Array.of(SLASH, ...root)).device === device);
   if (shared === undefined) return;
   tell(
-    `the store ${store} and /${Buffer.from(shared).toString()} are on the same file system: when that fails, both are gone`,
+    `the store ${store} and ${pathLine(shared)} are on the same file system: when that fails, both are gone`,
   );
 }
 
@@ -388,11 +389,4 @@ function absolute(path: Uint8Array): Uint8Array {
 /** For people who look at the archive later. */
 function selectionNote({ sources: _, ...rules }: Selection): unknown {
   return rules;
-}
-
-/** The store leaves itself out. */
-function identityOf(directory: string): DirectoryIdentity {
-  const statx = new Statx();
-  statx.at(AT_FDCWD, new CPath().text(directory), 0);
-  return { device: statx.device, inodeHigh: statx.inodeHigh, inodeLow: statx.inodeLow };
 }

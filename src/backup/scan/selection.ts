@@ -1,6 +1,6 @@
 /** @module What is to be backed up: from what the operator says to the rules that every Worker of a scan goes by. */
 import { lstatSync, readFileSync, realpathSync } from "node:fs";
-import { deviceNumber } from "../../base/files.ts";
+import { AT_FDCWD, CPath, deviceNumber, Statx } from "../../base/files.ts";
 import { comparePaths } from "../entry.ts";
 import type { DirectoryIdentity, ScanRules } from "./messages.ts";
 
@@ -140,4 +140,11 @@ export function scanRules(
   const { exclude, excludeCaches, sizeMaxBytes, honourNodump, oneFileSystem } = selection;
   const pseudo = pseudoFileSystems(mountinfo);
   return { roots, exclude, excludeCaches, sizeMaxBytes, honourNodump, oneFileSystem, pseudo, stores };
+}
+
+/** What tells a directory from all others: the store leaves itself out. */
+export function identityOf(directory: string | Uint8Array): DirectoryIdentity {
+  const statx = new Statx();
+  statx.at(AT_FDCWD, new CPath().of(Buffer.from(directory)), 0);
+  return { device: statx.device, inodeHigh: statx.inodeHigh, inodeLow: statx.inodeLow };
 }

@@ -1,6 +1,7 @@
 /** @module `understudy backup`: makes one backup into a store, without a server and without settings. */
 import { availableParallelism } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { pathLine } from "../../backup/archive/names.ts";
 import { CODEC_IDS, type CodecName } from "../../backup/codec/codec.ts";
 import type { Entry } from "../../backup/entry.ts";
 import { type BackupDone, makeBackup } from "../../backup/run/backup.ts";
@@ -11,12 +12,12 @@ import { systemClock } from "../../base/clock.ts";
 import { formatBytes } from "../../base/units.ts";
 import { DEFAULT_SCHEDULE } from "../../plan/schedule.ts";
 import { LEVELS, type Level } from "../../plan/tree.ts";
+import { rawArguments } from "../arguments.ts";
 import { type BackupSurroundings, surroundings } from "../backup-ports.ts";
 import { CommandFailure, EXIT } from "../exit.ts";
 import type { CliPorts } from "../ports.ts";
 import { showProgress } from "../progress.ts";
 import { ACCEPT_OPTION, openToWrite, type StoreOptions } from "../store-door.ts";
-import { pathLine } from "../tree-text.ts";
 import { bytesArgument } from "./plan.ts";
 
 interface BackupCommandOptions extends StoreOptions {
@@ -154,7 +155,7 @@ function selectionOf(sources: readonly string[], options: BackupCommandOptions):
   const base = defaultSelection();
   const named = sources.length > 0;
   return {
-    sources: named ? sources.map((path) => new Uint8Array(Buffer.from(path))) : base.sources,
+    sources: named ? rawArguments(sources) : base.sources,
     exclude: named ? options.exclude : [...base.exclude, ...options.exclude],
     excludeCaches: options.excludeCaches ?? (named ? false : base.excludeCaches),
     sizeMaxBytes: options.maxSize ?? null,

@@ -1,5 +1,6 @@
 /** @module `understudy diff A B`: what came, went and changed from one backup to another. */
 import type { Command } from "commander";
+import { pathLine } from "../../backup/archive/names.ts";
 import { Entry } from "../../backup/entry.ts";
 import type { Index } from "../../backup/index/lookup.ts";
 import {
@@ -19,7 +20,7 @@ import { CommandFailure, EXIT } from "../exit.ts";
 import type { CliPorts } from "../ports.ts";
 import { pathsMeant, withStore } from "../reading-store.ts";
 import { STORE_OPTION, type StoreOptions } from "../store-door.ts";
-import { backupJson, factsJson, pathJson, pathLine } from "../tree-text.ts";
+import { backupJson, factsJson, pathJson } from "../tree-text.ts";
 
 interface DiffOptions extends StoreOptions {
   attributes?: true;

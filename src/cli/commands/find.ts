@@ -1,5 +1,6 @@
 /** @module `understudy find PATTERN`: paths in any backup, also those that are gone from the source. */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { pathLine } from "../../backup/archive/names.ts";
 import { type Facts, KIND_NAMES } from "../../backup/queries/facts.ts";
 import { type Finding, findPaths } from "../../backup/queries/find.ts";
 import { parsePattern } from "../../backup/queries/glob.ts";
@@ -11,7 +12,7 @@ import type { CliPorts } from "../ports.ts";
 import { withStore } from "../reading-store.ts";
 import { STORE_OPTION, type StoreOptions } from "../store-door.ts";
 import { bold } from "../table.ts";
-import { backupsText, mtimeText, pathJson, pathLine, versionsJson } from "../tree-text.ts";
+import { backupsText, mtimeText, pathJson, versionsJson } from "../tree-text.ts";
 
 interface FindOptions extends StoreOptions {
   ignoreCase?: true;

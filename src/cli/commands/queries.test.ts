@@ -3,12 +3,12 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathLine } from "../../backup/archive/names.ts";
 import { initStore, openStore } from "../../backup/store/open.ts";
 import { good, makeBackup, TEST_COMPUTER } from "../../backup/store/testing.ts";
 import type { WritableStore } from "../../backup/store/contract.ts";
 import { createCli } from "../cli.ts";
 import { testPorts } from "../testing.ts";
-import { pathLine } from "../tree-text.ts";
 
 async function run(...args: string[]) {
   const said = { out: "", err: "" };

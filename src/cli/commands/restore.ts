@@ -9,6 +9,7 @@ import { OVERWRITE_POLICIES, type OverwritePolicy } from "../../backup/restore/p
 import { openSource, type RestoreSource } from "../../backup/restore/source.ts";
 import type { BackupNode, ReadableStore } from "../../backup/store/contract.ts";
 import { formatCount } from "../../base/units.ts";
+import { rawArguments } from "../arguments.ts";
 import { surroundings } from "../backup-ports.ts";
 import { CommandFailure, EXIT } from "../exit.ts";
 import type { CliPorts } from "../ports.ts";
@@ -116,25 +117,12 @@ function meaningOf(args: readonly string[], options: RestoreCommandOptions): Mea
   if (options.asOf !== undefined && which !== "latest") {
     throw new CommandFailure(EXIT.misused, "--as-of chooses the backup: leave the number out");
   }
-  if (options.inPlace === true) return { which, directory: null, paths: rest.map(rawArgument) };
+  if (options.inPlace === true) return { which, directory: null, paths: rawArguments(rest) };
   const [directory, ...paths] = rest;
   if (directory === undefined) {
     throw new CommandFailure(EXIT.misused, "restore where to? Name a directory, or say --in-place");
   }
-  return { which, directory, paths: paths.map(rawArgument) };
-}
-
-/** An argument's own bytes: what is not UTF-8 has been replaced in the text. */
-function rawArgument(text: string): Uint8Array {
-  if (!text.includes("\ufffd")) return Buffer.from(text);
-  const line = readFileSync("/proc/self/cmdline");
-  for (let from = 0; from < line.length; ) {
-    const end = line.indexOf(0, from);
-    const raw = line.subarray(from, end < 0 ? line.length : end);
-    if (raw.toString() === text) return raw;
-    from += raw.length + 1;
-  }
-  return Buffer.from(text);
+  return { which, directory, paths: rawArguments(paths) };
 }
 
 function pathsFrom(file: string): Uint8Array[] {

@@ -1,6 +1,7 @@
 /** @module `understudy verify`: reads backups again and says what is damaged. */
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
+import { pathLine } from "../../backup/archive/names.ts";
 import { verifyAndMark, verifyNumber } from "../../backup/run/verification.ts";
 import type { BackupNode, ReadableStore } from "../../backup/store/contract.ts";
 import type { VerifyReport } from "../../backup/verify/types.ts";
@@ -16,7 +17,7 @@ import {
   STORE_OPTION,
   type StoreOptions,
 } from "../store-door.ts";
-import { pathJson, pathLine } from "../tree-text.ts";
+import { pathJson } from "../tree-text.ts";
 import { workersArgument } from "./backup.ts";
 
 interface VerifyOptions extends StoreOptions {

@@ -1,5 +1,6 @@
 /** @module `understudy versions PATH`: what a path was, backup by backup (TREE-18). */
 import type { Command } from "commander";
+import { pathLine } from "../../backup/archive/names.ts";
 import { differences } from "../../backup/queries/facts.ts";
 import { type VersionsAnswer, versionsOf } from "../../backup/queries/versions.ts";
 import { formatBytes } from "../../base/units.ts";
@@ -9,7 +10,7 @@ import type { CliPorts } from "../ports.ts";
 import { pathsMeant, withStore } from "../reading-store.ts";
 import { STORE_OPTION, type StoreOptions } from "../store-door.ts";
 import { table, timeText } from "../table.ts";
-import { backupsText, doubtWords, mtimeText, pathJson, pathLine, versionsJson } from "../tree-text.ts";
+import { backupsText, doubtWords, mtimeText, pathJson, versionsJson } from "../tree-text.ts";
 
 interface VersionsOptions extends StoreOptions {
   json?: true;
