@@ -149,7 +149,7 @@ test(
     // And life goes on: the next backup finds a parent.
     await laboratory.backup({ level: "micro" });
     await maker.remember(laboratory.source, "now");
-    await laboratory.restored("latest", [], async (dest) => {
+    await laboratory.restored("latest", null, async (dest) => {
       expect((await maker.compare(dest, "now")).text).toEndWith(" equal");
     });
   },

@@ -105,7 +105,7 @@ class FullDisk {
     expect(fresh.length).toBe(isNew ? 1 : 0);
     for (const number of fresh) this.#known.set(number, state);
     for (const [number, name] of this.#known)
-      await this.laboratory.restored(number, [], async (dest) => {
+      await this.laboratory.restored(number, null, async (dest) => {
         const { equal, text } = await maker.compare(dest, name);
         if (!equal) throw new Error(`backup ${number} restored: ${text}`);
       });

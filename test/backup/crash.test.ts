@@ -225,7 +225,7 @@ class Chain {
   }
 
   async #check(number: number): Promise<void> {
-    await this.#laboratory.restored(number, [], async (dest) => {
+    await this.#laboratory.restored(number, null, async (dest) => {
       const { equal, text } = await maker.compare(dest, this.#nameOf(number));
       if (!equal) throw new Error(`backup ${number} restored: ${text}`);
     });

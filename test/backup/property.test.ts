@@ -16,7 +16,7 @@ import { Laboratory, understudy } from "./tree-maker/laboratory.ts";
 import { TreeMaker } from "./tree-maker/maker.ts";
 
 const SEED = Number(process.env.PROPERTY_SEED ?? 1);
-const RUNS = Number(process.env.PROPERTY_RUNS ?? 12);
+const RUNS = Number(process.env.PROPERTY_RUNS ?? 10);
 const STEPS = Number(process.env.PROPERTY_STEPS ?? 10);
 /** For the histories that take turns. */
 const AT_ONCE = 12;
@@ -84,6 +84,7 @@ class History {
       await this.#backup(number);
       if (this.#random.chance(0.35)) await this.#pare();
       if (this.#random.chance(0.3)) await this.#check(this.#any([...this.#kept]));
+      if (this.#random.chance(0.2)) await this.#checkPart(this.#any([...this.#kept]));
     } catch (error) {
       throw this.#told(error);
     }
@@ -95,7 +96,7 @@ class History {
       for (const number of this.#kept) await this.#check(number);
       const { source, store } = this.#laboratory;
       await this.#laboratory.must("verify", "--store", store, "--cache");
-      await this.#laboratory.restored("latest", [], async (dest) => {
+      await this.#laboratory.restored("latest", null, async (dest) => {
         const compared = Bun.spawnSync(["python3", "-B", COMPARE, source, dest]);
         expect(`${compared.stdout}${compared.stderr}`).toEndWith(" equal\n");
       });
@@ -155,9 +156,20 @@ class History {
   }
 
   async #check(number: number): Promise<void> {
-    await this.#laboratory.restored(number, [], async (dest) => {
+    await this.#laboratory.restored(number, null, async (dest) => {
       const { equal, text } = await maker.compare(dest, this.#name(number));
       if (!equal) throw new Error(`backup ${number} restored: ${text}`);
+    });
+  }
+
+  /** One path of it alone, a file or a directory. */
+  async #checkPart(number: number): Promise<void> {
+    const paths = (await maker.paths(this.#name(number))).filter((one) => one !== "");
+    if (paths.length === 0) return;
+    const path = this.#any(paths);
+    await this.#laboratory.restored(number, path, async (dest) => {
+      const { equal, text } = await maker.compare(dest, this.#name(number), path);
+      if (!equal) throw new Error(`${JSON.stringify(path)} of backup ${number} restored: ${text}`);
     });
   }
 

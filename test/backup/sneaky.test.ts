@@ -146,7 +146,7 @@ for (const settled of [false, true]) {
         const { node } = await laboratory.backup({ level: "micro" });
         expect(node.parent).toBe(1);
         for (const id of [node.number, 1]) {
-          await laboratory.restored(id, [], async (dest) => {
+          await laboratory.restored(id, null, async (dest) => {
             for (const { name, expected } of id === 1 ? [] : TRICKS)
               for (const [path, text] of Object.entries(expected))
                 expect(`${name}: ${path}: ${contentOf(join(dest, path))}`).toBe(`${name}: ${path}: ${text}`);
@@ -174,7 +174,7 @@ test(
         await laboratory.backup({ level: text === texts[0] ? "monthly" : "micro" });
       }
       for (const [n, text] of texts.entries())
-        await laboratory.restored(n + 1, [], async (dest) => {
+        await laboratory.restored(n + 1, null, async (dest) => {
           expect(contentOf(join(dest, "counter"))).toBe(text);
         });
     } finally {

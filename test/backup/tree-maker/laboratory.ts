@@ -2,7 +2,7 @@
  *
  *  Everything runs in this process: the commands through the command line's own code, backups through `makeBackup`, so that
  *  a test can say what time it is. The store is opened anew for every step, as each command does. */
-import { mkdtempSync, rmSync, statfsSync } from "node:fs";
+import { mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { CodecName } from "../../../src/backup/codec/codec.ts";
@@ -192,15 +192,18 @@ export class Laboratory {
     await this.inStore((store) => sound(store.alone(() => new Folder(store, store).pare([...numbers]))));
   }
 
-  /** Restores into an empty directory, lets `look` see it, and removes it. */
+  /** Restores into an empty directory, lets `look` see it, and removes it. `path`: below the source, bytes as latin-1. */
   async restored<T>(
     id: number | "latest",
-    paths: readonly string[],
+    path: string | null,
     look: (dest: string) => Promise<T>,
   ): Promise<T> {
     rmSync(this.#dest, { recursive: true, force: true });
+    const list = join(this.folder, "paths");
+    if (path !== null) writeFileSync(list, Buffer.from(`${path}\0`, "latin1"));
+    const some = path === null ? [] : ["--paths-from", list];
     try {
-      await this.must("restore", String(id), this.#dest, ...paths, "--store", this.store);
+      await this.must("restore", String(id), this.#dest, ...some, "--store", this.store);
       return await look(this.#dest);
     } finally {
       Bun.spawnSync(["rm", "-rf", this.#dest]);

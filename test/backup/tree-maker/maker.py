@@ -6,6 +6,7 @@ Reads one JSON object a line, answers with one:
   {"do": "edit", "dir": D, "seed": S, "count": N} N random edits; answers what was done
   {"do": "remember", "dir": D, "name": X}        how D is now
   {"do": "compare", "dir": D, "name": X}         is D as X was? {"equal": bool, "text": ..., "found": [[KIND, PATH]...]}
+  {"do": "compare", ..., "path": P}              the same of a restore of P alone: P, what is below it, the directories to it
   {"do": "paths", "name": X}                     all paths of X, bytes as latin-1
   {"do": "forget", "name": X}
 
@@ -381,9 +382,27 @@ class Memory:
         wanted = self.known[name]
         if what == "paths":
             return {"paths": sorted(latin(path) for path in wanted[0])}
-        found = compare.differences(wanted, compare.survey(folder))
+        got = compare.survey(folder)
+        if "path" in request:
+            wanted, got = part(wanted, request["path"]), part(got, request["path"], strict=True)
+        found = compare.differences(wanted, got)
         text = compare.describe(found, len(wanted[0]))
         return {"equal": not found, "text": text, "found": [[kind, latin(path)] for kind, path in found]}
+
+
+def part(survey, path, strict=False):
+    """What of a survey is `path` or below it. Strict: what is neither, nor a directory that leads to it, stays too."""
+    entries, groups = survey
+    top = path.encode("latin-1")
+
+    def counts(one):
+        if one == top or one.startswith(top + b"/"):
+            return True
+        return strict and not (one == b"" or top.startswith(one + b"/"))
+
+    kept = {one: facts for one, facts in entries.items() if counts(one)}
+    parts = {tuple(one for one in group if one in kept) for group in groups}
+    return kept, {group for group in parts if len(group) > 1}
 
 
 def main():

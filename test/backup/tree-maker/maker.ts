@@ -37,8 +37,9 @@ export class TreeMaker {
     await this.#ask({ do: "forget", name });
   }
 
-  async compare(dir: string, name: string): Promise<Comparison> {
-    return await this.#ask<Comparison>({ do: "compare", dir, name });
+  /** `path` (bytes as latin-1): only it was to be restored. */
+  async compare(dir: string, name: string, path?: string): Promise<Comparison> {
+    return await this.#ask<Comparison>({ do: "compare", dir, name, ...(path === undefined ? {} : { path }) });
   }
 
   /** Paths of a remembered tree below its top; bytes as latin-1. */
