@@ -2,7 +2,8 @@
  *  a mount namespace in which the checkout is empty; otherwise from an empty directory with an empty environment, which a
  *  Worker that is missing from the bundle would not survive either (it would be looked for beside the current directory). */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { linkSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import manifest from "../../package.json" with { type: "json" };
@@ -126,3 +127,80 @@ test(
   },
   DEMO_MS,
 );
+
+const TREE_FILES = 3_000;
+const COMPARER = join(ROOT, "test/backup/tree-maker/compare.py");
+const PAGES = join(ROOT, "src/backup/store");
+
+/** Small files that pack well, and one that does not. */
+function plant(source: string): void {
+  for (let directory = 0; directory < 10; directory++)
+    mkdirSync(join(source, `d${directory}`), { recursive: true });
+  for (let n = 0; n < TREE_FILES; n++)
+    writeFileSync(join(source, `d${n % 10}`, `file ${n}`), `${n} `.repeat(n % 700));
+  writeFileSync(join(source, "noise"), randomBytes(4_000_000));
+  linkSync(join(source, "noise"), join(source, "d1", "another name"));
+  symlinkSync("../noise", join(source, "d2", "a link"));
+}
+
+test(
+  "TREE-02, 03, 13: the binary, where no source tree is visible: backs up, verifies, pares, lists and restores",
+  () => {
+    const [source, store, restored] = ["source", "store", "restored"].map((name) => join(place, name)) as [
+      string,
+      string,
+      string,
+    ];
+    const said = (...args: string[]): string => {
+      const { code, out, err } = run([...args, "--store", store]);
+      expect(`${args.join(" ")}: ${code}${code === 0 ? "" : `\n${err}`}`).toBe(`${args.join(" ")}: 0`);
+      return out;
+    };
+    const told = (...args: string[]) => JSON.parse(said(...args, "--json"));
+    const wide = ["--workers", "2"];
+    plant(source);
+    expect(run(["store", "init", store, "--capacity", "16M"])).toMatchObject({ code: 0, err: "" });
+    expect(told("backup", source, ...wide)).toMatchObject({
+      number: 1,
+      level: "monthly",
+      verified: true,
+      errors: 0,
+    });
+    writeFileSync(join(source, "passing"), randomBytes(3_000_000));
+    writeFileSync(join(source, "d3", "file 3"), "what its micro backup has");
+    expect(told("backup", source, "--level", "daily", "--codec", "zstd", ...wide)).toMatchObject({
+      parent: 1,
+    });
+    rmSync(join(source, "passing"));
+    expect(told("backup", source, "--level", "micro", ...wide)).toMatchObject({ parent: 2, deleted: 1 });
+
+    const pared = told("pare", "--free", "10M");
+    expect(pared).toMatchObject({ enough: true, pares: [{ number: 2, level: "daily" }] });
+    expect(pared.freedBytes).toBeGreaterThan(2_900_000);
+    expect(told("list").backups).toMatchObject([
+      { number: 1, verified: "full" },
+      { number: 3, parent: 1, verified: "full" },
+    ]);
+    const changed = `${source}/d3/file 3`;
+    expect(told("versions", changed).versions).toMatchObject([{ backups: [1] }, { backups: [3], size: 25 }]);
+    expect(told("diff", "1", "3").totals).toMatchObject({ changed: 1 });
+    expect(said("find", "file 3")).toContain(changed);
+    expect(said("verify", ...wide).match(/: good;/g)).toHaveLength(2);
+    expect(said("pin", "1")).toContain("is pinned");
+    said("restore", restored, ...wide);
+    expect(alike(source, restored)).toEndWith(" equal\n");
+    // What goes on every store was in the binary, and is enough.
+    for (const page of ["README.txt", "restore.py"])
+      expect(readFileSync(join(store, page))).toEqual(readFileSync(join(PAGES, page)));
+    const other = join(place, "restored by the page");
+    const byPage = Bun.spawnSync(["python3", "-B", join(store, "restore.py"), store, "latest", other]);
+    expect(`${byPage.exitCode} ${byPage.stderr}`).toBe("0 ");
+    expect(alike(source, other)).toEndWith(" equal\n");
+  },
+  TEST_MS,
+);
+
+function alike(one: string, other: string): string {
+  const { stdout, stderr } = Bun.spawnSync(["python3", "-B", COMPARER, one, other]);
+  return `${stdout}${stderr}`;
+}
