@@ -2,7 +2,15 @@
  *  once there is room the next one works (TREE-10, 11). On a file system of its own where that can be mounted (root), and
  *  by `--capacity` everywhere. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Laboratory, type Said, understudy } from "./tree-maker/laboratory.ts";
@@ -156,6 +164,53 @@ test.skipIf(disk === null)(
     const laboratory = await Laboratory.open("full", { disk });
     try {
       await play(new FullDisk(laboratory, inProcess), statfsSync(disk).blocks * statfsSync(disk).bsize);
+    } finally {
+      laboratory.close();
+    }
+  },
+  WITHIN_MS,
+);
+
+/** Files that this process has open, by how often. */
+function openFiles(): string[] {
+  return readdirSync("/proc/self/fd")
+    .flatMap((fd) => {
+      try {
+        return [readlinkSync(`/proc/self/fd/${fd}`)];
+      } catch {
+        return []; // the list's own
+      }
+    })
+    .filter((path) => path === "/" || path.includes("/understudy-"))
+    .sort();
+}
+
+test(
+  "TREE-11: a process that goes on keeps no file of a backup open, nor the room of one that was thrown away",
+  async () => {
+    const laboratory = await Laboratory.open("open", { init: ["--capacity", String(8 * MIB)] });
+    try {
+      const { source, store } = laboratory;
+      mkdirSync(source);
+      putNoise(join(source, "file"), MIB);
+      const before = openFiles();
+      const steps: [name: string, step: () => Promise<unknown>][] = [
+        ["full", () => laboratory.backup({ level: "monthly", workers: 2 })],
+        ["micro", () => laboratory.backup({ level: "micro", workers: 2 })],
+        ["verify", () => laboratory.must("verify", "--store", store)],
+        ["restore", () => laboratory.restored("latest", null, async () => {})],
+        [
+          "a backup that does not fit",
+          async () => {
+            putNoise(join(source, "large"), 16 * MIB);
+            await expect(laboratory.backup({ level: "micro", workers: 2 })).rejects.toThrow();
+          },
+        ],
+      ];
+      for (const [name, step] of steps) {
+        await step();
+        expect([name, ...openFiles()]).toEqual([name, ...before]);
+      }
     } finally {
       laboratory.close();
     }

@@ -20,7 +20,9 @@ export type ReaderOrder =
   | ScanOrder
   | { readonly type: "job"; readonly job: Job }
   /** Write out the open chunk. */
-  | { readonly type: "flush" };
+  | { readonly type: "flush" }
+  /** Close every descriptor: nothing more comes. */
+  | { readonly type: "close" };
 
 export interface Complaint {
   readonly path: Uint8Array;
@@ -55,4 +57,5 @@ export type ReaderAnswer =
   | { readonly type: "failed"; readonly text: string }
   | JobAnswer
   | Flushed
+  | { readonly type: "closed" }
   | ScanNotice;

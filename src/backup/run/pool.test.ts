@@ -20,7 +20,9 @@ class Puppet extends EventTarget {
   isEnded = false;
 
   postMessage(order: ReaderOrder | ReaderStart): void {
-    if ("type" in order) this.orders.push(order);
+    if (!("type" in order)) return;
+    this.orders.push(order);
+    if (order.type === "close") this.say({ type: "closed" });
   }
 
   terminate(): void {
@@ -111,7 +113,7 @@ test("jobs go round, two to a Worker, and answers keep their places whenever the
   expect(await isSettled(drained)).toBe(false);
   two.say(FLUSHED);
   expect(await drained).toHaveLength(2);
-  pool.end();
+  await pool.end();
   expect([pool.failed, one.isEnded, two.isEnded]).toEqual([null, true, true]);
 });
 
@@ -123,7 +125,7 @@ test("too many jobs hold the survey back until some are answered", async () => {
   expect(await isSettled(room)).toBe(false);
   one.answer(jobOf(0));
   await room;
-  pool.end();
+  await pool.end();
 });
 
 const ENDS: readonly [string, (puppet: Puppet) => void][] = [
@@ -154,7 +156,7 @@ test.each(ENDS)("a Worker dies of %s: every wait ends, and the scan fails", asyn
   await Promise.all([pool.room(), pool.answered(), pool.drain()]);
   expect(pool.failed).not.toBeNull();
   expect(batch).rejects.toThrow();
-  pool.end();
+  await pool.end();
 });
 
 test("a full archive ends the wait for answers; Workers still say what they wrote", async () => {
@@ -190,7 +192,7 @@ test("the scan hears its Workers, and no answer of it is taken for another", asy
   const batches: Uint8Array[] = [];
   for await (const batch of scan.batches()) batches.push(batch);
   expect([batches.length, scan.counters.files]).toEqual([1, 3]);
-  pool.end();
+  await pool.end();
 });
 
 test("real Workers that throw or leave end the run", async () => {
@@ -205,7 +207,7 @@ test("real Workers that throw or leave end the run", async () => {
     pool.submit(jobOf(0));
     await pool.answered();
     expect(pool.failed).not.toBeNull();
-    pool.end();
+    await pool.end();
     URL.revokeObjectURL(url);
   }
 }, 10_000);

@@ -32,6 +32,7 @@ export class ReaderPool {
   readonly #flushed: Flushed[] = [];
   readonly #onAnswer: (answer: JobAnswer) => void;
   #scan: Scan | null = null;
+  #closed = 0;
   #ended = false;
 
   /** `onAnswer` sees each answer as it comes. */
@@ -84,7 +85,11 @@ export class ReaderPool {
     this.#fail(text);
   }
 
-  end(): void {
+  /** The Workers close what they have open first: a Worker that is terminated leaves its descriptors behind, and with them
+   *  the room of an archive that is thrown away. One that is stopped in the midst of its work is not waited for. */
+  async end(): Promise<void> {
+    for (const reader of this.#readers) this.#order(reader, { type: "close" });
+    while (this.failed === null && this.#closed < this.#readers.length) await this.#change.next();
     this.#ended = true;
     for (const { worker } of this.#readers) worker.terminate();
   }
@@ -125,6 +130,9 @@ export class ReaderPool {
       case "failed":
         this.#fail(answer.text);
         return;
+      case "closed":
+        this.#closed++;
+        break;
       case "flushed":
         this.fault ??= answer.fault;
         this.#flushed.push(answer);

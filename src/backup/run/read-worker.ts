@@ -1,6 +1,7 @@
 /** @module The body of a Worker of a run: scans, reads, packs and writes, whatever it is asked next, until it is ended.
  *  The archive it opens for itself. */
 import { errorText, O_RDWR, openFile } from "../../base/ffi.ts";
+import { closeFd } from "../../base/files.ts";
 import { CHUNK_WRITER_BYTES, ChunkWriter } from "../archive/chunk-writer.ts";
 import { ArchiveSpace } from "../archive/space.ts";
 import { Workspace } from "../archive/workspace.ts";
@@ -44,6 +45,11 @@ export function runBackupReader(start: ReaderStart, port: WorkerPort): void {
       }
       case "flush":
         say(desk.flush());
+        return;
+      case "close":
+        scan.close();
+        desk.close();
+        say({ type: "closed" });
     }
   };
   say({ type: "ready" });
@@ -51,6 +57,8 @@ export function runBackupReader(start: ReaderStart, port: WorkerPort): void {
 
 /** One thread's reader and writer. */
 class ReadDesk {
+  readonly #fd: number;
+  readonly #opener = new TreeOpener();
   readonly #reader: FileReader;
   readonly #filler: ChunkFiller;
   readonly #writer: ChunkWriter;
@@ -66,6 +74,7 @@ class ReadDesk {
   }
 
   private constructor(start: ReaderStart, fd: number) {
+    this.#fd = fd;
     const areaAt = Math.ceil((PAGE_BYTES + CODEC_TABLES_BYTES) / PAGE_BYTES) * PAGE_BYTES;
     const pages = Math.ceil((areaAt + CHUNK_WRITER_BYTES) / PAGE_BYTES) + 1;
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
@@ -80,7 +89,7 @@ class ReadDesk {
     });
     this.#filler = new ChunkFiller(start.pack, this.#writer, memory);
     this.#reader = new FileReader({
-      opener: new TreeOpener(),
+      opener: this.#opener,
       filler: this.#filler,
       memory,
       base: workspace.base,
@@ -112,6 +121,12 @@ class ReadDesk {
       strayed: this.#strayed,
       fault: this.#filler.fault,
     };
+  }
+
+  close(): void {
+    this.#reader.close();
+    this.#opener.close();
+    closeFd(this.#fd);
   }
 
   flush(): ReaderAnswer {

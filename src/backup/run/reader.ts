@@ -48,7 +48,8 @@ const ZEROS = new Uint8Array(new ArrayBuffer(PIECE_BYTES));
 
 export class FileReader {
   readonly #ports: ReaderPorts;
-  readonly #xattrs = new XattrReader(new Opener());
+  readonly #xattrOpener = new Opener();
+  readonly #xattrs = new XattrReader(this.#xattrOpener);
   readonly #runs = new DataRuns();
   /** Attributes as they were seen last. */
   readonly #seen = new Entry();
@@ -65,6 +66,11 @@ export class FileReader {
   constructor(ports: ReaderPorts) {
     this.#ports = ports;
     this.#bytes = new Uint8Array(ports.memory.buffer);
+  }
+
+  /** Nothing can be read afterwards; the opener that was handed in is its owner's to close. */
+  close(): void {
+    this.#xattrOpener.close();
   }
 
   /** Makes a job's entry into its answer. */

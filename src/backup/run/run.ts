@@ -147,7 +147,7 @@ export async function runBackup(request: RunRequest, ports: RunPorts): Promise<R
     throw error;
   } finally {
     ports.signal?.removeEventListener("abort", stop);
-    pool.end();
+    await pool.end();
   }
 }
 

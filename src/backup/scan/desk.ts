@@ -14,6 +14,10 @@ export class ScanDesk {
     this.#tell = tell;
   }
 
+  close(): void {
+    this.#walker?.close();
+  }
+
   /** Runs a job to its end before it returns. */
   take(order: ScanOrder): void {
     if (order.type === "scanJob") {

@@ -20,10 +20,17 @@ const SLASH = 0x2f;
 /** Walks from one directory (by default the root of the file system). One to a thread. */
 export class Opener {
   readonly #rootFd: number;
+  readonly #isOwn: boolean;
   readonly #path = new CPath();
 
   constructor(rootFd?: number) {
+    this.#isOwn = rootFd === undefined;
     this.#rootFd = rootFd ?? openat2(-1, this.#path.text("/"), O_RDONLY | O_PATH | O_DIRECTORY, 0);
+  }
+
+  /** Nothing can be opened afterwards. The caller's own directory stays open. */
+  close(): void {
+    if (this.#isOwn) closeFd(this.#rootFd);
   }
 
   /** Opens the file or directory that `path` (as in Entry: no leading slash) names: a descriptor or -errno. */

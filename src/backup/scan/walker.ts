@@ -104,6 +104,10 @@ export class Walker {
     this.#exclusions = rules.roots.map((root) => new Exclusions(rules.exclude, root));
   }
 
+  close(): void {
+    this.#opener.close();
+  }
+
   /** Walks the whole job; notices go out on the way, `scanDone` last. */
   run(job: ScanJob): void {
     const root = this.#rules.roots[job.root] ?? new Uint8Array(0);

@@ -75,7 +75,7 @@ export async function understudy(...args: readonly string[]): Promise<Said> {
     startServer: notHere,
     doctor: notHere,
     demo: notHere,
-    cartridges: { list: () => [], read: () => [], change: notHere },
+    cartridges: notHere,
     spawnWorker,
     console: {
       out: (text) => {
