@@ -1,17 +1,15 @@
 #!/usr/bin/env bun
-import { cartridgePort } from "./app/cartridges.ts";
-import { examine } from "./app/doctor.ts";
 import { VERSION } from "./app/version.ts";
-/** @module The program's entry. Workers can only be made from here: a compiled binary finds their code beside this file. */
-import { startServer } from "./app.ts";
+/** @module The program's entry. Workers can only be made from here: a compiled binary finds their code beside this file.
+ *  Rooms are entered when a command wants them. */
 import { createCli } from "./cli/cli.ts";
 import { processConsole } from "./cli/console.ts";
-import { runDemo } from "./cli/demo/demo.ts";
 import type { HostJobResult, HostJobStart } from "./cli/demo/host-job.ts";
+import type { ServeRequest } from "./cli/ports.ts";
 
 const spawnWorker = (name: string): Worker =>
   new Worker(new URL("./worker.ts", import.meta.url).href, { name });
-const start = (request: Parameters<typeof startServer>[0]) => startServer(request, spawnWorker);
+const start = async (request: ServeRequest) => (await import("./app.ts")).startServer(request, spawnWorker);
 
 /** The demonstration's backup server blocks in its calls: a Worker of its own. */
 function runHost(job: HostJobStart): Promise<HostJobResult> {
@@ -27,10 +25,11 @@ const io = processConsole();
 const cli = createCli({
   version: VERSION,
   startServer: start,
-  cartridges: cartridgePort,
-  doctor: examine,
+  cartridges: async () => (await import("./app/cartridges.ts")).cartridgePort,
+  doctor: async (request) => (await import("./app/doctor.ts")).examine(request),
   spawnWorker,
-  demo: (request) => runDemo(request, { console: io, startServer: start, runHost }),
+  demo: async (request) =>
+    (await import("./cli/demo/demo.ts")).runDemo(request, { console: io, startServer: start, runHost }),
   console: io,
 });
 process.exit(await cli.run(process.argv.slice(2)));

@@ -1,40 +1,52 @@
-/** @module Where every Worker of the process begins: told once what it is, it then runs for ever. */
-import { type RestoreStart, type RestoreWorkerPort, runRestoreWorker } from "./backup/restore/worker.ts";
-import { runBackupReader, type WorkerPort } from "./backup/run/read-worker.ts";
+/** @module Where every Worker of the process begins: told once what it is, it then runs for ever. It loads only what its
+ *  role wants: a backup's Worker starts in a few milliseconds, and has no iSCSI in its memory. */
+import type { RestoreStart, RestoreWorkerPort } from "./backup/restore/worker.ts";
 import type { ReaderStart } from "./backup/run/messages.ts";
-import { runVerifyShare } from "./backup/verify/share.ts";
+import type { WorkerPort } from "./backup/run/read-worker.ts";
 import type { VerifyStart } from "./backup/verify/types.ts";
-import { type HostJobStart, runHostJob } from "./cli/demo/host-job.ts";
-import { runCacheWorker } from "./workers/cache-worker.ts";
-import { runChangerWorker } from "./workers/changer-worker.ts";
-import { runDriveWorker } from "./workers/drive-worker.ts";
-import { runFrontWorker } from "./workers/front-worker.ts";
+import type { HostJobStart } from "./cli/demo/host-job.ts";
 import type { StartMessage, WorkerNotice } from "./workers/protocol.ts";
 
 declare const self: Worker;
 
 const tell = (notice: WorkerNotice) => self.postMessage(notice);
 
-self.onmessage = (
-  event: MessageEvent<StartMessage | HostJobStart | ReaderStart | RestoreStart | VerifyStart>,
-) => {
-  const start = event.data;
+type Start = StartMessage | HostJobStart | ReaderStart | RestoreStart | VerifyStart;
+
+async function begin(start: Start): Promise<void> {
   switch (start.role) {
     case "front":
-      return runFrontWorker(start, tell);
+      return (await import("./workers/front-worker.ts")).runFrontWorker(start, tell);
     case "drive":
-      return runDriveWorker(start, tell);
+      return (await import("./workers/drive-worker.ts")).runDriveWorker(start, tell);
     case "changer":
-      return runChangerWorker(start, tell);
+      return (await import("./workers/changer-worker.ts")).runChangerWorker(start, tell);
     case "cache":
-      return runCacheWorker(start, tell);
+      return (await import("./workers/cache-worker.ts")).runCacheWorker(start, tell);
     case "verify":
-      return self.postMessage(runVerifyShare(start));
+      return self.postMessage((await import("./backup/verify/share.ts")).runVerifyShare(start));
     case "restore":
-      return runRestoreWorker(start, self as RestoreWorkerPort);
+      return (await import("./backup/restore/worker.ts")).runRestoreWorker(start, self as RestoreWorkerPort);
     case "backupReader":
-      return runBackupReader(start, self as WorkerPort);
+      return (await import("./backup/run/read-worker.ts")).runBackupReader(start, self as WorkerPort);
     case "demoHost":
-      return self.postMessage(runHostJob(start));
+      return self.postMessage((await import("./cli/demo/host-job.ts")).runHostJob(start));
   }
+}
+
+/** What comes while the role is being loaded: the role hears it first of all. */
+const early: MessageEvent[] = [];
+
+self.onmessage = (event: MessageEvent<Start>) => {
+  self.onmessage = (next: MessageEvent) => early.push(next);
+  begin(event.data).then(
+    () => {
+      for (const next of early.splice(0)) self.onmessage?.call(self, next);
+    },
+    // An error of the Worker, as if it had been thrown here and now.
+    (error: unknown) =>
+      queueMicrotask(() => {
+        throw error;
+      }),
+  );
 };

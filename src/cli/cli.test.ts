@@ -63,12 +63,12 @@ function bench(
       asked.serve.push(request);
       return outcome;
     },
-    cartridges: {
+    cartridges: async () => ({
       list: () => [],
       read: () => [],
       change: async () => ({ kind: "failed", text: "no library" }),
       ...cartridges,
-    },
+    }),
     doctor: async () => report,
     spawnWorker: () => {
       throw new Error("no Worker is made here");

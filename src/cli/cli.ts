@@ -2,28 +2,35 @@
  *  to do. `run` resolves with the exit code and never throws; the caller ends the process with it at once
  *  (`process.exit`), since a server that was told to quit may still be draining. */
 import { Command, CommanderError } from "commander";
-import { addBackup } from "./commands/backup.ts";
-import { addCache } from "./commands/cache.ts";
-import { addCartridge } from "./commands/cartridge.ts";
-import { addDemo } from "./commands/demo.ts";
-import { addDiff } from "./commands/diff.ts";
-import { addDoctor } from "./commands/doctor.ts";
-import { addDrive } from "./commands/drive.ts";
-import { addEvents } from "./commands/events.ts";
-import { addFind } from "./commands/find.ts";
-import { addList } from "./commands/list.ts";
-import { addPare } from "./commands/pare.ts";
-import { addPin } from "./commands/pin.ts";
-import { addPlan } from "./commands/plan.ts";
-import { addRestore } from "./commands/restore.ts";
-import { addRetry } from "./commands/retry.ts";
-import { addServe } from "./commands/serve.ts";
-import { addStatus } from "./commands/status.ts";
-import { addStore } from "./commands/store.ts";
-import { addVerify } from "./commands/verify.ts";
-import { addVersions } from "./commands/versions.ts";
 import { CommandFailure, EXIT, EXIT_HELP } from "./exit.ts";
 import type { CliPorts } from "./ports.ts";
+
+/** A command's definition is loaded when it is called, all of them for the help: a backup every 15 minutes does not load a
+ *  tape library first. */
+const COMMANDS: Readonly<Record<string, () => Promise<AddCommand>>> = {
+  serve: async () => (await import("./commands/serve.ts")).addServe,
+  status: async () => (await import("./commands/status.ts")).addStatus,
+  events: async () => (await import("./commands/events.ts")).addEvents,
+  drive: async () => (await import("./commands/drive.ts")).addDrive,
+  cache: async () => (await import("./commands/cache.ts")).addCache,
+  retry: async () => (await import("./commands/retry.ts")).addRetry,
+  cartridge: async () => (await import("./commands/cartridge.ts")).addCartridge,
+  doctor: async () => (await import("./commands/doctor.ts")).addDoctor,
+  store: async () => (await import("./commands/store.ts")).addStore,
+  backup: async () => (await import("./commands/backup.ts")).addBackup,
+  restore: async () => (await import("./commands/restore.ts")).addRestore,
+  verify: async () => (await import("./commands/verify.ts")).addVerify,
+  list: async () => (await import("./commands/list.ts")).addList,
+  versions: async () => (await import("./commands/versions.ts")).addVersions,
+  diff: async () => (await import("./commands/diff.ts")).addDiff,
+  find: async () => (await import("./commands/find.ts")).addFind,
+  pare: async () => (await import("./commands/pare.ts")).addPare,
+  pin: async () => (await import("./commands/pin.ts")).addPin,
+  plan: async () => (await import("./commands/plan.ts")).addPlan,
+  demo: async () => (await import("./commands/demo.ts")).addDemo,
+};
+
+type AddCommand = (program: Command, ports: CliPorts, finish: (exitCode: number) => void) => void;
 
 export interface Cli {
   /** `args` without the program's own name. */
@@ -51,27 +58,9 @@ async function run(ports: CliPorts, args: readonly string[]): Promise<number> {
     })
     .exitOverride();
   // Commands inherit output and exitOverride from the program that makes them: set both first.
-  const commands = [
-    addServe,
-    addStatus,
-    addEvents,
-    addDrive,
-    addCache,
-    addRetry,
-    addCartridge,
-    addDoctor,
-    addStore,
-    addBackup,
-    addRestore,
-    addVerify,
-    addList,
-    addVersions,
-    addDiff,
-    addFind,
-    addPare,
-    addPin,
-  ];
-  for (const add of [...commands, addPlan, addDemo]) {
+  const called = COMMANDS[args.find((word) => !word.startsWith("-")) ?? ""];
+  for (const load of called === undefined ? Object.values(COMMANDS) : [called]) {
+    const add = await load();
     add(program, ports, finish);
   }
   if (args.length === 0) {

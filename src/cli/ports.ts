@@ -135,7 +135,7 @@ export interface DoctorReport {
 export interface CliPorts {
   readonly version: string;
   startServer(request: ServeRequest): Promise<StartOutcome>;
-  readonly cartridges: CartridgePort;
+  cartridges(): Promise<CartridgePort>;
   /** Looks at a set-up; changes nothing. */
   doctor(request: DoctorRequest): Promise<DoctorReport>;
   /** Makes a Worker that does what its first message says (its role). */

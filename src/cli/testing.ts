@@ -13,7 +13,7 @@ export function testPorts(said: Said, console: Partial<CliConsole> = {}): CliPor
   return {
     version: "0.1.0",
     startServer: never,
-    cartridges: { list: () => [], read: () => [], change: never },
+    cartridges: never,
     doctor: never,
     spawnWorker: () => {
       throw new Error("no Worker is made here");

@@ -66,11 +66,11 @@ function cli(token: string | undefined = TOKEN) {
   const made = createCli({
     version: "0.1.0",
     startServer: async () => ({ kind: "refused", text: "not here" }),
-    cartridges: {
+    cartridges: async () => ({
       list: () => [],
       read: () => [],
       change: async () => ({ kind: "failed", text: "no library" }),
-    },
+    }),
     doctor: async () => ({ worst: "good", findings: [] }),
     spawnWorker: () => {
       throw new Error("no Worker is made here");

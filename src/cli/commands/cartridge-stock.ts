@@ -74,7 +74,7 @@ async function change(
   };
   if (options.http !== undefined) return say(await order(clientOf(ports, options), wanted));
   const request = { configFile: options.config ?? null, stateDirectory: options.state ?? null };
-  const outcome = await ports.cartridges.change({ ...request, ...wanted });
+  const outcome = await (await ports.cartridges()).change({ ...request, ...wanted });
   switch (outcome.kind) {
     case "done":
       return say(outcome.text);

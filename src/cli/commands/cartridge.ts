@@ -31,7 +31,9 @@ export function addCartridge(program: Command, ports: CliPorts, finish: (exitCod
     .description("what a cartridge file, or each one of a directory, holds")
     .argument("<path>", "a cartridge file or a directory of them")
     .option("--json", "as JSON")
-    .action((path: string, options: { json?: true }) => finish(list(ports, path, options.json === true)));
+    .action(async (path: string, options: { json?: true }) =>
+      finish(await list(ports, path, options.json === true)),
+    );
   cartridge
     .command("read")
     .description("write a tape file's blocks to standard output, as dd would")
@@ -41,12 +43,12 @@ export function addCartridge(program: Command, ports: CliPorts, finish: (exitCod
     )
     .option("--records", "a line a record instead: position, kind, bytes, SHA-256")
     .option("--json", "with --records: as JSON lines")
-    .action((path: string, options: ReadOptions) => finish(read(ports, path, options)));
+    .action(async (path: string, options: ReadOptions) => finish(await read(ports, path, options)));
 }
 
-function list(ports: CliPorts, path: string, json: boolean): number {
+async function list(ports: CliPorts, path: string, json: boolean): Promise<number> {
   const { console: io } = ports;
-  const entries = ports.cartridges.list(path);
+  const entries = (await ports.cartridges()).list(path);
   const cartridges = entries.filter((entry) => entry.kind === "cartridge");
   const faults = entries.filter((entry) => entry.kind === "fault");
   if (json) {
@@ -83,7 +85,7 @@ function list(ports: CliPorts, path: string, json: boolean): number {
   return faults.length > 0 ? EXIT.failed : EXIT.done;
 }
 
-function read(ports: CliPorts, path: string, options: ReadOptions): number {
+async function read(ports: CliPorts, path: string, options: ReadOptions): Promise<number> {
   const { console: io } = ports;
   if (options.records !== true && io.terminal) {
     throw new CommandFailure(
@@ -92,7 +94,8 @@ function read(ports: CliPorts, path: string, options: ReadOptions): number {
     );
   }
   let fileNumber = 0;
-  for (const record of ports.cartridges.read(path)) {
+  const cartridges = await ports.cartridges();
+  for (const record of cartridges.read(path)) {
     if (record.kind === "fault") throw new CommandFailure(EXIT.failed, record.text);
     const wanted = options.file === undefined || options.file === fileNumber;
     if (wanted) {
