@@ -10,7 +10,7 @@ const ENTRIES = ["src/main.ts", "src/worker.ts"];
 
 await $`${process.execPath} scripts/build-wasm.ts`.cwd(ROOT);
 rmSync(OUT, { force: true });
-await $`${process.execPath} build --compile --minify-syntax --minify-whitespace --no-compile-autoload-dotenv --no-compile-autoload-bunfig ${ENTRIES} --outfile ${OUT}`.cwd(
+await $`${process.execPath} build --compile --bytecode --format=esm --minify-syntax --minify-whitespace --no-compile-autoload-dotenv --no-compile-autoload-bunfig ${ENTRIES} --outfile ${OUT}`.cwd(
   ROOT,
 );
 process.stdout.write(`${OUT}: ${(statSync(OUT).size / 1e6).toFixed(0)} MB\n`);
