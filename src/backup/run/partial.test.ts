@@ -25,7 +25,7 @@ import { RecordDecoder, RecordEncoder } from "../index/record.ts";
 import type { ScanRules } from "../scan/messages.ts";
 import { parseNameTable } from "../scan/names.ts";
 import { JOB_FLAG } from "./jobs.ts";
-import { type ReaderAnswer, type ReaderOrder, type ReaderStart } from "./messages.ts";
+import type { ReaderAnswer, ReaderOrder, ReaderStart } from "./messages.ts";
 import { JournalSalvage, openPartial, type PartialOutcome } from "./partial.ts";
 import { runBackupReader, type WorkerPort } from "./read-worker.ts";
 import { emptyProgress, runBackup, type RunOutcome } from "./run.ts";
