@@ -69,28 +69,29 @@ class Chain {
   }
 
   static async begin(seed: number): Promise<Chain> {
-    const laboratory = await Laboratory.open("crash");
-    await maker.make(laboratory.source, `${seed}`);
-    const ballast = join(laboratory.source, "ballast");
+    const chain = new Chain(seed, await Laboratory.open("crash"));
+    try {
+      await chain.#prepare();
+      return chain;
+    } catch (error) {
+      chain.close();
+      throw error;
+    }
+  }
+
+  async #prepare(): Promise<void> {
+    const { source, folder } = this.#laboratory;
+    await maker.make(source, `${this.#seed}`);
+    const ballast = join(source, "ballast");
     const made = Bun.spawnSync([
-      "python3",
-      GENERATOR,
-      "small",
-      ballast,
-      "--files",
-      BALLAST_FILES,
-      "--corpus-mb",
-      "1",
+      ...["python3", GENERATOR, "small", ballast, "--files", BALLAST_FILES, "--corpus-mb", "1"],
     ]);
     if (made.exitCode !== 0) throw new Error(made.stderr.toString());
-    const chain = new Chain(seed, laboratory);
-    chain.#startMs = await chain.#undisturbed("list");
-    chain.#runMs = await chain.#undisturbed("backup", "--level", "monthly", laboratory.source);
-    await maker.remember(laboratory.source, "0");
-    chain.#known.set(1, "0");
-    const dest = join(laboratory.folder, "first");
-    chain.#restoreMs = await chain.#undisturbed("restore", "latest", dest);
-    return chain;
+    this.#startMs = await this.#undisturbed("list");
+    this.#runMs = await this.#undisturbed("backup", "--level", "monthly", source);
+    await maker.remember(source, "0");
+    this.#known.set(1, "0");
+    this.#restoreMs = await this.#undisturbed("restore", "latest", join(folder, "first"));
   }
 
   get summary(): string {

@@ -70,8 +70,14 @@ class History {
   static async begin(seed: number): Promise<History> {
     const clock = seed % 2 === 0 ? new ManualClock(0, Date.now()) : null;
     const laboratory = await Laboratory.open("property", clock === null ? {} : { clock });
-    await maker.make(laboratory.source, `${seed}`);
-    return new History(seed, laboratory, clock);
+    const history = new History(seed, laboratory, clock);
+    try {
+      await maker.make(laboratory.source, `${seed}`);
+      return history;
+    } catch (error) {
+      history.close();
+      throw error;
+    }
   }
 
   close(): void {
