@@ -1,6 +1,7 @@
 /** @module Any number of deltas over a full index, made into one list: which records of which of them, in which order.
  *  Its length depends on how often the entries' origin changes, not on how many deltas there are. */
-import { OP, readOps } from "./delta.ts";
+import { readOps } from "./delta.ts";
+import { OP } from "./ops.ts";
 import type { RecordPages } from "./pages.ts";
 import { MalformedRecord } from "./varint.ts";
 

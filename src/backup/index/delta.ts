@@ -1,15 +1,12 @@
 /** @module Writes an index as the difference to another one: which of its entries stay, which go, what comes in between.
  *
- *  An op is one number: the count times 4, plus OP. The ops of all pages in order make the index; those of a page
- *  insert exactly the records of that page. */
+ *  The ops (ops.ts) of all pages in order make the index; those of a page insert exactly the records of that page. */
 import { assert } from "../../base/assert.ts";
 import type { Entry } from "../entry.ts";
 import { PageRecords } from "./full.ts";
 import { type IndexSink, PAGE, PAGE_BYTES, PageWriter, type RecordPages } from "./pages.ts";
-import { ByteReader, ByteWriter, MalformedRecord } from "./varint.ts";
-
-export const OP = { copy: 0, drop: 1, insert: 2 } as const;
-const OPS = 4;
+import { OP, OPS, parseOps } from "./ops.ts";
+import { ByteWriter, MalformedRecord } from "./varint.ts";
 
 export class DeltaIndexWriter {
   readonly #writer: PageWriter;
@@ -81,15 +78,10 @@ export class DeltaIndexWriter {
 /** All ops of a delta, in order: op, count, op, count, ... Throws MalformedRecord. */
 export function* readOps(delta: RecordPages): Generator<[op: number, count: number]> {
   for (let page = 0; page < delta.pages; page++) {
-    const reader = new ByteReader(delta.read(page).ops);
     let inserted = 0;
-    while (!reader.done) {
-      const number = reader.varint();
-      const op = number % OPS;
-      const count = Math.floor(number / OPS);
-      if (op > OP.insert || count === 0) throw new MalformedRecord("an op of an unknown kind");
-      if (op === OP.insert) inserted += count;
-      yield [op, count];
+    for (const step of parseOps(delta.read(page).ops)) {
+      if (step[0] === OP.insert) inserted += step[1];
+      yield step;
     }
     if (inserted !== delta.firstOrdinal(page + 1) - delta.firstOrdinal(page)) {
       throw new MalformedRecord("a page whose ops insert more or less than it holds");

@@ -108,6 +108,6 @@ class SegmentCursor implements EntrySource {
   }
 }
 
-function takeOver(entry: Entry): void {
+export function takeOver(entry: Entry): void {
   entry.flags = (entry.flags & ~FLAG.moved) | FLAG.unchanged;
 }

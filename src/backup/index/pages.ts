@@ -1,37 +1,20 @@
-/** @module An index as frames of the archive: pages of records, then a directory that says where each page begins.
- *
- *      frame      u8 kind | part | bytes        a page longer than a frame goes on in the next: part 0, 1, 2, ...
- *      page       records, with a fresh context; in a delta: bytes of ops | ops | records
- *      directory  [entries of the base, in a delta] | entries | pages, each: first frame | records | path bytes | path
- *
- *  (1) The directory's last frame is the last frame of all.
- *  (2) `path` is that of the page's first record: a path is looked for in one page only. */
+/** @module Pages of an index (frames.ts), written, and read by ordinal and by path. */
 import { comparePaths, Entry } from "../entry.ts";
+import { isDamage } from "./damage.ts";
+import { type Directory, readDirectory } from "./directory.ts";
+import {
+  FRAME_BYTES_MAX,
+  type IndexPages,
+  type IndexSink,
+  joinFrames,
+  NOTHING,
+  PAGE,
+  type PageKind,
+} from "./frames.ts";
 import { RecordDecoder } from "./record-decoder.ts";
 import { ByteReader, ByteWriter, MalformedRecord, putVarint } from "./varint.ts";
 
-/** Where an index is written to: the archive stores each as one frame. */
-export interface IndexSink {
-  /** `plain` is at most FRAME_BYTES_MAX long and valid only until the call returns. */
-  frame(plain: Uint8Array): void;
-}
-
-/** Where an index is read from. */
-export interface IndexPages {
-  /** How many frames there are. */
-  readonly count: number;
-  /** Frame `number`, plain, its hash checked (throws if it is damaged). The bytes stay as they are. */
-  page(number: number): Uint8Array;
-}
-
-export const FRAME_BYTES_MAX = 256 * 1024;
-/** A page ends behind the record that fills it: one page is read to find a path. */
-export const PAGE_BYTES = 128 * 1024;
-
-export const PAGE = { full: 1, fullDirectory: 2, delta: 3, deltaDirectory: 4 } as const;
-export type PageKind = (typeof PAGE)[keyof typeof PAGE];
-
-const NOTHING = new Uint8Array(new ArrayBuffer(0));
+export { FRAME_BYTES_MAX, type IndexPages, type IndexSink, PAGE, PAGE_BYTES } from "./frames.ts";
 
 /** Writes pages and remembers what the directory must say. */
 export class PageWriter {
@@ -94,6 +77,7 @@ export class PageWriter {
 
 /** The records of one index section (of a full one, or those that a delta inserts), by ordinal and by path. */
 export class RecordPages {
+  readonly directory: Directory;
   /** Entries of the index that this one is a difference to; null: a full one. */
   readonly baseCount: number | null;
   /** Entries of the index; in a full one, as many as there are records. */
@@ -102,78 +86,19 @@ export class RecordPages {
   readonly records: number;
   readonly pages: number;
   readonly #frames: IndexPages;
-  readonly #kind: PageKind;
-  /** First frame of each page, and of the directory behind them. */
-  readonly #firstFrame: number[] = [];
-  /** Ordinal of each page's first record, and the count of all behind them. */
-  readonly #firstOrdinal: number[] = [0];
-  readonly #firstPath: Uint8Array[] = [];
   /** For looking around: most sections are only asked for one path. */
   #scouting: { readonly cursor: RecordCursor; readonly entry: Entry } | null = null;
   #heldPage = -1;
   #heldBytes: Uint8Array = NOTHING;
 
   /** Throws MalformedRecord. */
-  constructor(frames: IndexPages) {
+  constructor(frames: IndexPages, directory: Directory = readDirectory(frames)) {
     this.#frames = frames;
-    const directoryFrame = this.#directoryFrame();
-    const [kind, bytes] = this.#join(directoryFrame, frames.count);
-    if (kind !== PAGE.fullDirectory && kind !== PAGE.deltaDirectory) {
-      throw new MalformedRecord("an index without a directory");
-    }
-    this.#kind = kind === PAGE.fullDirectory ? PAGE.full : PAGE.delta;
-    const reader = new ByteReader(bytes);
-    this.baseCount = this.#kind === PAGE.delta ? reader.varint() : null;
-    this.entries = reader.varint();
-    this.pages = reader.varint();
-    if (this.pages > directoryFrame) throw new MalformedRecord("an index of more pages than frames");
-    this.records = this.#readDirectory(reader, directoryFrame);
-    if (this.baseCount === null && this.records !== this.entries) {
-      throw new MalformedRecord("an index whose pages hold more or less than it says");
-    }
-  }
-
-  #directoryFrame(): number {
-    if (this.#frames.count === 0) throw new MalformedRecord("an index without a directory");
-    const last = this.#frames.count - 1;
-    const reader = new ByteReader(this.#frames.page(last));
-    reader.byte();
-    const first = last - reader.varint();
-    if (first < 0) throw new MalformedRecord("an index without a directory");
-    return first;
-  }
-
-  #readDirectory(reader: ByteReader, directoryFrame: number): number {
-    let records = 0;
-    let before: Uint8Array | null = null;
-    for (let page = 0; page < this.pages; page++) {
-      const frame = reader.varint();
-      const previous = this.#firstFrame[page - 1];
-      if (previous === undefined ? frame !== 0 : frame <= previous) {
-        throw new MalformedRecord("an index whose pages are out of order");
-      }
-      const count = reader.varint();
-      const path = reader.take(reader.varint());
-      records += count;
-      if (count === 0 && this.#kind === PAGE.full) throw new MalformedRecord("an index with an empty page");
-      if (count !== 0) {
-        if (before !== null && comparePaths(before, before.length, path, path.length) >= 0) {
-          throw new MalformedRecord("an index whose pages are out of order");
-        }
-        before = path;
-      }
-      this.#firstFrame.push(frame);
-      this.#firstOrdinal.push(records);
-      // A page without records stands where the next one does: the search never ends on it.
-      this.#firstPath.push(count === 0 ? (before ?? NOTHING) : path);
-    }
-    this.#firstFrame.push(directoryFrame);
-    const beyond = this.#firstFrame[this.pages - 1] ?? -1;
-    if (!reader.done || beyond >= directoryFrame || (this.pages === 0 && directoryFrame !== 0)) {
-      throw new MalformedRecord("an index whose directory does not fit its pages");
-    }
-    if (!Number.isSafeInteger(records)) throw new MalformedRecord("an index of too many entries");
-    return records;
+    this.directory = directory;
+    this.baseCount = directory.baseCount;
+    this.entries = directory.entries;
+    this.pages = directory.firstPath.length;
+    this.records = directory.firstOrdinal[this.pages] as number;
   }
 
   /** The page that holds record `ordinal`. */
@@ -182,7 +107,7 @@ export class RecordPages {
     let high = this.pages;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#firstOrdinal[middle + 1] as number) <= ordinal) low = middle + 1;
+      if ((this.directory.firstOrdinal[middle + 1] as number) <= ordinal) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -190,13 +115,13 @@ export class RecordPages {
 
   /** Ordinal of the page's first record; of the page behind the last: the count of records. */
   firstOrdinal(page: number): number {
-    return this.#firstOrdinal[page] ?? this.records;
+    return this.directory.firstOrdinal[page] ?? this.records;
   }
 
   /** A page's ops (none in a full index) and its records. */
   read(page: number): { ops: Uint8Array; records: Uint8Array } {
     const bytes = this.#pageBytes(page);
-    if (this.#kind === PAGE.full) return { ops: NOTHING, records: bytes };
+    if (this.directory.kind === PAGE.full) return { ops: NOTHING, records: bytes };
     const reader = new ByteReader(bytes);
     const ops = reader.take(reader.varint());
     return { ops, records: bytes.subarray(reader.at) };
@@ -212,6 +137,16 @@ export class RecordPages {
     cursor.seek(ordinal);
     while (ordinal < until && cursor.next(entry) && before(entry.path, entry.pathBytes)) ordinal++;
     return ordinal;
+  }
+
+  /** As `partition`; of a page that cannot be read, all of it (`up`) or nothing of it. */
+  reach(before: (path: Uint8Array, pathBytes: number) => boolean, up: boolean): number {
+    try {
+      return this.partition(before);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      return this.firstOrdinal(this.#lastPageBefore(before) + (up ? 1 : 0));
+    }
   }
 
   /** The record of exactly this path; its ordinal, or -1. Fills `entry` only if it is there. */
@@ -238,7 +173,7 @@ export class RecordPages {
     let high = this.pages;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const path = this.#firstPath[middle] as Uint8Array;
+      const path = this.directory.firstPath[middle] as Uint8Array;
       if (before(path, path.length)) low = middle + 1;
       else high = middle;
     }
@@ -253,30 +188,16 @@ export class RecordPages {
 
   #pageBytes(page: number): Uint8Array {
     if (page === this.#heldPage) return this.#heldBytes;
-    const first = this.#firstFrame[page] as number;
-    const [kind, bytes] = this.#join(first, this.#firstFrame[page + 1] as number);
-    if (kind !== this.#kind) throw new MalformedRecord("a page of another kind");
+    const { firstFrame } = this.directory;
+    const [kind, bytes] = joinFrames(
+      this.#frames,
+      firstFrame[page] as number,
+      firstFrame[page + 1] as number,
+    );
+    if (kind !== this.directory.kind) throw new MalformedRecord("a page of another kind");
     this.#heldPage = page;
     this.#heldBytes = bytes;
     return bytes;
-  }
-
-  /** The page in frames [first, end), without their heads. */
-  #join(first: number, end: number): [number, Uint8Array] {
-    const pieces: Uint8Array[] = [];
-    let kind = -1;
-    for (let number = first; number < end; number++) {
-      const frame = this.#frames.page(number);
-      const reader = new ByteReader(frame);
-      const itsKind = reader.byte();
-      if (kind !== -1 && itsKind !== kind) throw new MalformedRecord("a page of two kinds");
-      kind = itsKind;
-      if (reader.varint() !== number - first)
-        throw new MalformedRecord("a page whose parts are out of order");
-      pieces.push(frame.subarray(reader.at));
-    }
-    const only = pieces[0];
-    return [kind, pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces)];
   }
 }
 
@@ -321,8 +242,9 @@ export class RecordCursor {
   }
 
   #open(page: number): void {
-    this.#ordinal = this.#pages.firstOrdinal(page);
-    this.#pageEnd = this.#pages.firstOrdinal(page + 1);
+    // Of a page that cannot be read nothing is open: the next call tries again.
+    this.#ordinal = this.#pageEnd = this.#pages.firstOrdinal(page);
     this.#decoder.open(this.#pages.read(page).records);
+    this.#pageEnd = this.#pages.firstOrdinal(page + 1);
   }
 }
