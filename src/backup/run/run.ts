@@ -130,6 +130,8 @@ export async function runBackup(request: RunRequest, ports: RunPorts): Promise<R
     for await (const batch of scan.batches()) {
       survey.take(batch);
       showSurvey(progress, survey);
+      // A full disk is another matter: how much is still to be read says how much room is wanted.
+      if (pool.failed !== null) break;
       await pool.room();
     }
     survey.finish();
@@ -193,6 +195,9 @@ function complete(
       unseen: new Unseen(scan.errors, scan.counters.errors),
       pack: header.number,
       out,
+      complain: (entry, text) => {
+        pool.complaints.push({ path: entry.path.slice(0, entry.pathBytes), text });
+      },
     });
   }
   out.finish();
