@@ -90,6 +90,25 @@ describe("the store's commands", () => {
     expect(run(`store info --store ${directory}`).out).toContain("free of 1.00 GB");
   });
 
+  test("TREE-17: store info: when it is full, from what was stored, and what the rule advises", () => {
+    const info = () => JSON.parse(run(`store info --store ${directory} --json`).out);
+    const { backups } = JSON.parse(run(`list --store ${directory} --json`).out);
+    const [full, ...later] = backups as { storedBytes: number; newBytes: number }[];
+    const bytesPerDay = later.reduce((sum, { storedBytes }) => sum + storedBytes, 0) / 9;
+    const wantedBytes = Math.ceil((full?.newBytes ?? 0) * 1.5);
+    expect(info().forecast).toEqual({ kind: "full", bytesPerDay, at: null });
+    expect(info().advice).toMatchObject({ isEnough: true, wantedBytes });
+
+    expect(run(`store init ${directory} --capacity 1M`).code).toBe(0);
+    const { forecast, freeBytes } = info();
+    const daysLeft = (Date.parse(forecast.at) - (START_MS + 10 * DAY_MS)) / DAY_MS;
+    expect(daysLeft).toBeCloseTo(freeBytes / bytesPerDay, 3);
+    const { out } = run(`store info --store ${directory}`);
+    expect(out).toMatch(/^outlook +grows by [\d.]+ kB a day: full about 20\d\d-\d\d-\d\d; /m);
+    expect(out).toMatch(/^advice +[\d.]+ kB: the device has 1.5 times the primary's size or more$/m);
+    expect(run(`store init ${directory} --capacity 1G`).code).toBe(0);
+  });
+
   test("TREE-10: pare says first what it would do, by step and reason; a pinned one stays", () => {
     const dry = () => JSON.parse(run(`pare --store ${directory} --dry-run --json`).out);
     expect(dry()).toMatchObject({ dryRun: true, enough: true, pares: [{ number: 2, step: "100" }] });
