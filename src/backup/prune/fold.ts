@@ -124,6 +124,8 @@ export class Folder {
     if (chunks === null) return 0;
     const reader = this.#store.readerOf(number);
     if (isFault(reader)) return this.#keep(number, reader.text);
+    const [repair] = reader.repairs;
+    if (repair !== undefined) return this.#keep(number, repair);
     const needless = needlessRanges(reader, { chunks, index });
     if ("kind" in needless) return this.#keep(number, needless.text);
     const pack = this.#packOf(number);

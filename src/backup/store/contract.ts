@@ -10,6 +10,7 @@
 import type { Level, Node } from "../../plan/tree.ts";
 import type { ArchiveReader } from "../archive/reader.ts";
 import type { Index } from "../index/lookup.ts";
+import type { MendedIndex } from "../index/mended.ts";
 import type { Family } from "./family.ts";
 import type { ChunkUses } from "./uses.ts";
 
@@ -124,6 +125,8 @@ export interface ReadableStore {
   readerOf(number: number): ArchiveReader | StoreFault;
   /** The index of a backup, its base indexes looked up in packs too. */
   indexOf(number: number): Index | StoreFault;
+  /** The same as far as it can be read, with its gaps: for restoring. */
+  mendedIndexOf(number: number): MendedIndex | StoreFault;
   /** Chunks of `pack` that some backup needs, as a bitmap by chunk number (bit n & 7 of byte n >> 3); null: all. */
   neededOf(pack: number): Uint8Array | null | StoreFault;
   /** Archives that cannot be read, by number: what they need is not known. */

@@ -12,6 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isFault, type StoreFault, type WritableStore } from "./contract.ts";
 import { initStore, openStore } from "./open.ts";
+import { otherPages } from "./pages.ts";
 import { seal } from "./sealed.ts";
 import { type Files, good, makeBackup, noise, readBackup, TEST_COMPUTER, writeRun } from "./testing.ts";
 
@@ -211,7 +212,7 @@ describe("a store's tree", () => {
     store.close();
     const path = join(directory, "backups", "0000000002.backup");
     const whole = readFileSync(path);
-    writeFileSync(path, whole.subarray(0, whole.length - 100));
+    writeFileSync(path, whole.subarray(0, whole.length - 700));
     writeFileSync(join(directory, "backups", "0000000007.backup"), whole);
     const reader = good(openStore({ directory, computer: TEST_COMPUTER, write: false }));
     expect(reader.tree().map(({ number }) => number)).toEqual([1]);
@@ -219,6 +220,47 @@ describe("a store's tree", () => {
     expect(reader.notes.join()).toContain("0000000002.backup");
     expect(reader.notes.join()).toContain("backup 2 under another's name");
     reader.close();
+  });
+
+  test("TREE-08: with a damaged header or footer a backup is read all the same, but nobody depends on it", () => {
+    const directory = newStore();
+    const store = writing(directory);
+    makeBackup(store, { level: "monthly", parent: null, files: files(1), delta: false, atMs: 5 });
+    makeBackup(store, { level: "micro", parent: 1, files: files(1, 2), delta: true, atMs: 7 });
+    const before = store.tree();
+    store.close();
+    const path = join(directory, "backups", "0000000001.backup");
+    const whole = readFileSync(path);
+    for (const at of [100, whole.length - 400]) {
+      const damaged = Buffer.from(whole);
+      damaged[at] = (damaged[at] ?? 0) ^ 4;
+      writeFileSync(path, damaged);
+      const reader = good(openStore({ directory, computer: TEST_COMPUTER, write: false }));
+      const [first, second] = reader.tree();
+      expect([first?.verified, second?.verified, second?.parent]).toEqual([false, true, 1]);
+      expect([first?.entries, first?.finishedMs, first?.marks.pinned]).toEqual([1, 5, false]);
+      expect(reader.notes.join()).toMatch(/0000000001.backup: .* counts as not verified/);
+      expect([readBackup(reader, 1), readBackup(reader, 2)]).toEqual([files(1), files(1, 2)]);
+      reader.close();
+    }
+    writeFileSync(path, whole);
+    const again = good(openStore({ directory, computer: TEST_COMPUTER, write: false }));
+    expect(again.tree()).toEqual(before);
+    again.close();
+  });
+
+  test("the pages that tell how to read it are made anew where they are damaged, and that is told", () => {
+    const directory = newStore();
+    const path = join(directory, "restore.py");
+    const whole = readFileSync(path);
+    const damaged = Buffer.from(whole);
+    damaged[50] = (damaged[50] ?? 0) ^ 1;
+    writeFileSync(path, damaged);
+    expect(otherPages(directory)).toEqual(["restore.py"]);
+    const store = writing(directory);
+    expect(store.notes.join()).toContain("restore.py: damaged");
+    store.close();
+    expect([readFileSync(path), otherPages(directory)]).toEqual([whole, []]);
   });
 
   test("a damaged marker keeps nobody from reading, and init mends it", () => {

@@ -9,9 +9,11 @@ import { assert } from "../../base/assert.ts";
 import type { TreeCatalog } from "../../catalog/tree-catalog.ts";
 import type { ArchiveReader } from "../archive/reader.ts";
 import { ArchiveDamaged } from "../archive/types.ts";
+import { Changes, unpackChanges } from "../index/changes.ts";
+import { isDamage } from "../index/damage.ts";
 import { type Index, openIndex } from "../index/lookup.ts";
+import { type MendedIndex, type MendedLayer, openMendedIndex } from "../index/mended.ts";
 import type { IndexPages } from "../index/pages.ts";
-import { MalformedRecord } from "../index/varint.ts";
 import {
   type BackupNode,
   isFault,
@@ -199,12 +201,37 @@ export class DirectoryStore {
     return this.#guarded(number, () => openIndex(pages));
   }
 
+  mendedIndexOf(number: number): MendedIndex | StoreFault {
+    if (!this.#found.has(number))
+      return storeFault("unknown", `${this.directory}: there is no backup ${number}`);
+    const chain: MendedLayer[] = [];
+    for (let one: number | null = number; one !== null; ) {
+      chain.push(this.#layerOf(one));
+      one = this.#found.get(one)?.facts.indexBase ?? null;
+    }
+    return openMendedIndex(chain.reverse());
+  }
+
+  #layerOf(number: number): MendedLayer {
+    const reader = this.readerOf(number);
+    const parent = this.#found.get(number)?.facts.parent ?? null;
+    return {
+      frames: isFault(reader) ? lostPages(reader.text) : reader.indexPages(),
+      entries: isFault(reader) || reader.footer.entries === 0 ? null : reader.footer.entries,
+      changes: () => changesOf(this.readerOf(number)),
+      parent: () => {
+        const index = parent === null ? null : this.mendedIndexOf(parent);
+        return isFault(index) ? null : index;
+      },
+    };
+  }
+
   /** Damage of an index turns up while it is read. */
   #guarded<T>(number: number, act: () => T): T | StoreFault {
     try {
       return act();
     } catch (error) {
-      if (error instanceof ArchiveDamaged || error instanceof MalformedRecord) {
+      if (isDamage(error)) {
         return storeFault("damaged", `${this.directory}: the index of backup ${number}: ${error.message}`);
       }
       throw error;
@@ -213,14 +240,16 @@ export class DirectoryStore {
 
   /** Which chunks a backup needs, of its own archive and of others. */
   usesOf(number: number): ChunkUses | StoreFault {
-    const root = this.#found.get(number)?.facts.root;
-    if (root === undefined) return storeFault("unknown", `${this.directory}: there is no backup ${number}`);
-    const known = this.#parts.catalog.usesOf(number, root);
+    const facts = this.#found.get(number)?.facts;
+    if (facts === undefined) return storeFault("unknown", `${this.directory}: there is no backup ${number}`);
+    const { root, repairs } = facts;
+    // A footer that was mended has no root to know the index by.
+    const known = repairs.length > 0 ? null : this.#parts.catalog.usesOf(number, root);
     if (known !== null) return known;
     const index = this.indexOf(number);
     if (isFault(index)) return index;
     const uses = this.#guarded(number, () => usesOf(index.cursor()));
-    if (!isFault(uses)) this.#parts.catalog.keepUses(number, root, uses);
+    if (!isFault(uses) && repairs.length === 0) this.#parts.catalog.keepUses(number, root, uses);
     return uses;
   }
 
@@ -354,7 +383,7 @@ export class DirectoryStore {
 
   commitRun(run: PartialRun): BackupNode | StoreFault {
     const { number, archivePath, journalPath } = run;
-    const facts = this.#readers.facts(archivePath);
+    const facts = this.#readers.wholeFacts(archivePath);
     if (typeof facts === "string")
       return storeFault("damaged", `${archivePath}: ${facts}: it is not committed`);
     assert(facts.number === number, `the archive is of run ${number}`);
@@ -494,6 +523,26 @@ export class DirectoryStore {
     this.#parts.reading.close();
     this.#parts.writing?.release();
     closeSync(this.#parts.anchor);
+  }
+}
+
+/** One frame that says why it cannot be read. */
+function lostPages(text: string): IndexPages {
+  const page = (): never => {
+    throw new ArchiveDamaged({ kind: "damaged", text });
+  };
+  return { count: 1, page };
+}
+
+/** What cannot be read may have changed any path. */
+function changesOf(reader: ArchiveReader | StoreFault): Changes {
+  const read = isFault(reader) ? null : reader.extra();
+  if (read?.kind !== "extra") return new Changes(null);
+  try {
+    return new Changes(unpackChanges(read.changes));
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return new Changes(null);
   }
 }
 

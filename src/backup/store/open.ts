@@ -3,7 +3,7 @@
  *  (2) Reading takes nothing but what is there: no lock that could be refused, no writing, no catalog needed; a damaged
  *      marker does not keep anybody from restoring.
  *  (3) Another computer's store is written to only when its operator said so. */
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { TreeCatalog } from "../../catalog/tree-catalog.ts";
 import {
@@ -22,12 +22,14 @@ import { type DurableTools, errorCode, faultOf, replaceFile, syncDirectory } fro
 import { CATALOG, LOCK, MARKER, PLACES, pathOf, README, RESERVE, RESTORER } from "./layout.ts";
 import { lockForWriting, ReaderLock, type WriterLock } from "./lock.ts";
 import { type Marker, markerText, readMarker } from "./marker.ts";
-import readme from "./README.txt" with { type: "text" };
+import { otherPages, writePages } from "./pages.ts";
 import { giveReserve, keepReserve } from "./reserve.ts";
-import restorer from "./restore.py" with { type: "text" };
 import { Readers } from "./readers.ts";
 import { numbersIn } from "./survey.ts";
 import { sweep } from "./sweep.ts";
+
+/** A script's variable that was never set: not the working directory. */
+const NO_NAME = storeFault("notAStore", "the store's directory is an empty name");
 
 /** What a new disk may hold already. */
 const HARMLESS = new Set(["lost+found", ".Trash-1000", "System Volume Information", ".DS_Store"]);
@@ -42,6 +44,7 @@ export interface StoreMade {
 
 /** Makes a store in an empty directory, or in one that does not exist yet. */
 export function initStore(request: InitRequest): StoreMade | StoreFault {
+  if (request.directory === "") return NO_NAME;
   const directory = resolve(request.directory);
   const read = readMarker(directory);
   if (read.kind === "fault") return read;
@@ -120,23 +123,6 @@ function formerId(directory: string): string | null {
   return null;
 }
 
-/** How to read the store without this program: kept as this version has them. */
-function writePages(directory: string, tools: DurableTools): void {
-  for (const [name, text] of [
-    [README, readme],
-    [RESTORER, restorer],
-  ] as const) {
-    const path = join(directory, name);
-    let found: string | null = null;
-    try {
-      found = readFileSync(path, "utf8");
-    } catch {
-      // It is written now.
-    }
-    if (found !== text) replaceFile(path, text, tools);
-  }
-}
-
 export function openStore(request: OpenRequest & { readonly write: true }): PrunableStore | StoreFault;
 export function openStore(request: OpenRequest): ReadableStore | StoreFault;
 export function openStore(request: OpenRequest): ReadableStore | StoreFault {
@@ -144,6 +130,7 @@ export function openStore(request: OpenRequest): ReadableStore | StoreFault {
 }
 
 function openDirectory(request: OpenRequest): DirectoryStore | StoreFault {
+  if (request.directory === "") return NO_NAME;
   const directory = resolve(request.directory);
   const read = readMarker(directory);
   const notes: string[] = [];
@@ -179,6 +166,9 @@ function openDirectory(request: OpenRequest): DirectoryStore | StoreFault {
     return faultOf(directory, error);
   }
   if (request.write) {
+    for (const name of otherPages(directory)) {
+      notes.push(`${join(directory, name)}: damaged, or another version's: it is written anew`);
+    }
     const prepared = prepare(directory, marker, isForeign ? request.computer : null, request);
     if (isFault(prepared)) {
       closeSync(anchor);

@@ -25,6 +25,8 @@ export interface ArchiveFacts {
   readonly root: string;
   /** Identity of the store that it was made for. */
   readonly store: string;
+  /** What had to be mended to read it, in words; none: nothing. */
+  readonly repairs: readonly string[];
 }
 
 export interface Found {
@@ -59,6 +61,7 @@ const factsSchema = z.object({
     plainBytes: z.number(),
     root: z.string(),
     store: z.string(),
+    repairs: z.array(z.string()),
   }),
   marks: z.object({
     verified: z.object({ atMs: z.number(), level: z.enum(VERIFY_LEVELS) }).nullable(),
@@ -104,7 +107,7 @@ export function survey(
         continue;
       }
       broken.delete(number);
-      if (one.complaint !== null) notes.push(one.complaint);
+      notes.push(...one.complaints);
       if (one.row !== null) changed.push(one.row);
       found.set(number, one.found);
     }
@@ -117,7 +120,7 @@ interface Look {
   readonly found: Found;
   /** null: as it is in the catalog. */
   readonly row: ArchiveRow | null;
-  readonly complaint: string | null;
+  readonly complaints: readonly string[];
 }
 
 /** One archive; text: why it cannot be read. */
@@ -137,20 +140,30 @@ export function look(
   const diskBytes = Number(stat.blocks) * BLOCK_BYTES;
   if (row?.stamp === stamp) {
     const kept = factsSchema.safeParse(JSON.parse(row.facts));
-    if (kept.success) return { found: { place, diskBytes, ...kept.data }, row: null, complaint: null };
+    if (kept.success) return { found: { place, diskBytes, ...kept.data }, row: null, complaints: [] };
   }
   const facts = readFacts(path);
   if (typeof facts === "string") return facts;
   if (facts.number !== number) return `it is backup ${facts.number} under another's name`;
-  const { marks, complaint } = marked ? readMarks(marksPath) : { marks: NO_MARKS, complaint: null };
+  const read = marked ? readMarks(marksPath) : { marks: NO_MARKS, complaint: null };
+  const complaints: string[] = [];
+  if (read.complaint !== null) {
+    complaints.push(
+      `${marksPath}: ${read.complaint}: the backup counts as not verified and as pinned; verify it, then \`understudy pin --remove ${number}\``,
+    );
+  }
+  for (const repair of facts.repairs) {
+    complaints.push(
+      `${path}: ${repair}: it is read all the same, but counts as not verified; \`understudy verify ${number}\` names what is lost`,
+    );
+  }
+  // Nothing is built upon what is damaged, whatever was found before.
+  const marks = facts.repairs.length === 0 ? read.marks : { ...read.marks, verified: null };
   return {
     found: { place, diskBytes, facts, marks },
-    // Marks that are complained of are looked at again next time.
-    row: complaint === null ? { number, stamp, facts: JSON.stringify({ facts, marks }) } : null,
-    complaint:
-      complaint === null
-        ? null
-        : `${marksPath}: ${complaint}: the backup counts as not verified and as pinned; verify it, then \`understudy pin --remove ${number}\``,
+    // What is complained of is looked at again next time.
+    row: complaints.length === 0 ? { number, stamp, facts: JSON.stringify({ facts, marks }) } : null,
+    complaints,
   };
 }
 
