@@ -93,6 +93,17 @@ describe("TREE-04: parents", () => {
     expect(parentOf("micro", [...nodes, ...bad])?.number).toBe(9);
     expect(placeOf("daily", [node(1, "monthly", null, { verified: false })]).level).toBe("monthly");
   });
+  test("TREE-08: nor is what depends on one: its damage would be handed on", () => {
+    const tree = [
+      node(4, "micro", 3),
+      node(1, "monthly", null),
+      node(2, "daily", 1, { verified: false }),
+      node(3, "micro", 2),
+    ];
+    expect(parentOf("micro", tree)?.number).toBe(1);
+    const lost = tree.map((one) => ({ ...one, verified: one.number !== 1 }));
+    expect(placeOf("micro", lost)).toEqual({ level: "monthly", parent: null });
+  });
 });
 
 test("TREE-11: heirs of a pared backup take over its parent", () => {

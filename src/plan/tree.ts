@@ -1,6 +1,6 @@
 /** @module The tree of backups: levels, nodes and parents.
  *  (1) Backups are ordered by their number, never by their time: a clock may be set back.
- *  (2) A parent is complete and verified; without such a parent the backup becomes a full.
+ *  (2) A parent is complete and verified, and so is all that it depends on; without such a parent the backup becomes a full.
  *  (3) `parent` is the parent as it stands: when a backup is pared, its children take over its parent. */
 import { assert } from "../base/assert.ts";
 
@@ -52,13 +52,27 @@ export function suits(level: Level, node: Node): boolean {
 /** The most recent backup that may be the parent of a new one of this level; null: there is none.
  *  `nodes` in any order. A full has none. */
 export function parentOf(level: Level, nodes: readonly Node[]): Node | null {
+  const doubtful = doubtfulOf(nodes);
   let parent: Node | null = null;
   for (const node of nodes) {
-    if (!suits(level, node)) continue;
+    if (!suits(level, node) || doubtful.has(node.number)) continue;
     if (parent === null || node.number > parent.number) parent = node;
   }
   return parent;
 }
+
+/** Numbers of what may not be a parent, and of all that depends on it: what is wrong there would be handed on. */
+function doubtfulOf(nodes: readonly Node[]): ReadonlySet<number> {
+  const found = new Set<number>();
+  for (const node of nodes) if (!mayBeParent(node)) found.add(node.number);
+  if (found.size === 0) return found;
+  for (const { number, parent } of ascending(nodes))
+    if (parent !== null && found.has(parent)) found.add(number);
+  return found;
+}
+
+/** A child's number is higher than its parent's. */
+const ascending = (nodes: readonly Node[]): Node[] => [...nodes].sort((a, b) => a.number - b.number);
 
 /** Where a backup that is due as `level` is put: without a parent it is a full (first use of a store). */
 export function placeOf(level: Level, nodes: readonly Node[]): Place {
@@ -80,8 +94,7 @@ export function without(nodes: readonly Node[], victim: Node): Node[] {
 /** All that depend on a backup, directly or through others, ascending. */
 export function dependantsOf(victim: Node, nodes: readonly Node[]): Node[] {
   const found = new Set([victim.number]);
-  // A child's number is higher than its parent's.
-  return [...nodes]
-    .sort((a, b) => a.number - b.number)
-    .filter(({ number, parent }) => parent !== null && found.has(parent) && found.add(number));
+  return ascending(nodes).filter(
+    ({ number, parent }) => parent !== null && found.has(parent) && found.add(number),
+  );
 }
