@@ -1,10 +1,20 @@
-/** @module Arguments that are paths, as the bytes that they are. */
+/** @module Arguments that are paths, as the bytes that they are. An empty one is a script's variable that was never set:
+ *  it means no place at all, least of all the working directory. */
 import { readFileSync } from "node:fs";
+import { CommandFailure, EXIT } from "./exit.ts";
 
 const REPLACED = "\ufffd";
 
-/** The arguments' own bytes: in the texts, what is not UTF-8 has been replaced. In their order on the command line. */
+/** Ends the command where the path is empty; `what` it was to name. */
+export function named(path: string, what: string): string {
+  if (path !== "") return path;
+  throw new CommandFailure(EXIT.misused, `"": expected ${what}, not an empty argument`);
+}
+
+/** The arguments' own bytes: in the texts, what is not UTF-8 has been replaced. In their order on the command line.
+ *  An empty one ends the command. */
 export function rawArguments(texts: readonly string[]): Uint8Array[] {
+  for (const text of texts) named(text, "a path");
   const given = texts.some((text) => text.includes(REPLACED)) ? commandLine() : [];
   return texts.map((text) => {
     const at = text.includes(REPLACED) ? given.findIndex((raw) => raw.toString() === text) : -1;

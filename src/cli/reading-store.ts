@@ -3,6 +3,7 @@ import { type QuerySource, queriesOf } from "../backup/queries/source.ts";
 import { joinPath, tidyPath } from "../backup/restore/select.ts";
 import { isMalformed } from "../base/brands.ts";
 import type { BackupSurroundings } from "./backup-ports.ts";
+import { named } from "./arguments.ts";
 import { CommandFailure, EXIT } from "./exit.ts";
 import type { CliPorts } from "./ports.ts";
 import { openToRead, type StoreOptions } from "./store-door.ts";
@@ -30,7 +31,7 @@ export function pathsMeant(source: QuerySource, given: string, directory: string
     if (isMalformed(path)) throw new CommandFailure(EXIT.misused, `${given}: expected ${path.expected}`);
     return path;
   };
-  const path = tidy(given);
+  const path = tidy(named(given, "a path"));
   if (given.startsWith("/")) return [path];
   const newest = source.backups.at(-1);
   const roots = newest === undefined ? [] : source.rootsOf(newest.number);

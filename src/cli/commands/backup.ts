@@ -9,7 +9,7 @@ import type { Reason } from "../../backup/run/judge.ts";
 import { emptyProgress } from "../../backup/run/run.ts";
 import { defaultSelection, type Selection } from "../../backup/scan/selection.ts";
 import { systemClock } from "../../base/clock.ts";
-import { formatBytes } from "../../base/units.ts";
+import { formatBytes, formatCount } from "../../base/units.ts";
 import { DEFAULT_SCHEDULE } from "../../plan/schedule.ts";
 import { LEVELS, type Level } from "../../plan/tree.ts";
 import { rawArguments } from "../arguments.ts";
@@ -18,6 +18,7 @@ import { CommandFailure, EXIT } from "../exit.ts";
 import type { CliPorts } from "../ports.ts";
 import { showProgress } from "../progress.ts";
 import { ACCEPT_OPTION, openToWrite, type StoreOptions } from "../store-door.ts";
+import { pathJson } from "../tree-text.ts";
 import { bytesArgument } from "./plan.ts";
 
 interface BackupCommandOptions extends StoreOptions {
@@ -139,8 +140,10 @@ async function backup(
     shown.end();
     if (outcome.kind === "failed") throw new CommandFailure(EXIT.failed, outcome.text);
     const seconds = (performance.now() - startedMs) / 1000;
-    for (const { path, text } of outcome.written.complaints.slice(0, TOLD_MAX))
-      tell(`${pathLine(path)}: ${text}`);
+    const { complaints } = outcome.written;
+    for (const { path, text } of complaints.slice(0, TOLD_MAX)) tell(`${pathLine(path)}: ${text}`);
+    if (complaints.length > TOLD_MAX)
+      tell(`and ${formatCount(complaints.length - TOLD_MAX)} more (--json names them all)`);
     console.out(options.json === true ? jsonOf(outcome, seconds) : summaryOf(outcome, seconds));
     const verified = tellVerification(outcome, tell);
     return verified && outcome.written.complaints.length === 0 ? EXIT.done : EXIT.partial;
@@ -208,11 +211,17 @@ function jsonOf({ node, written, verification, resumed, pares }: BackupDone, sec
     unreadable: counts.unreadable,
     rotten: counts.rotten,
     errors: complaints.length,
+    issues: complaints.map(({ path, text }) => ({ path: pathJson(path), text })),
     readBytes,
     plainBytes: finished.plainBytes,
     storedBytes: finished.bytes,
     verified: verification === null ? null : verification.kind === "verified" && verification.ok,
     resumed,
-    pared: pares.map(({ number, step, freedBytes }) => ({ number, step, freedBytes })),
+    pared: pares.map(({ number, step, dependants, freedBytes }) => ({
+      number,
+      step,
+      dependants,
+      freedBytes,
+    })),
   })}\n`;
 }

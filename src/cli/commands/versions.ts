@@ -78,12 +78,14 @@ function textOf(path: Uint8Array, { versions }: VersionsAnswer, store: string, t
     ];
   });
   const last = versions.findLast(({ facts }) => facts !== null)?.backups.at(-1);
-  const hint = `restore it: understudy restore ${last?.number} DEST ${quoted(path)} --store ${store}`;
+  const [what, where] = [pathLine(path), pathLine(Buffer.from(store)).slice(1)].map(shellWord);
+  const hint = `restore it: understudy restore ${last?.number} DEST ${what} --store ${where}`;
   return `${pathLine(path)}\n${table(COLUMNS, rows, terminal)}${hint}\n`;
 }
 
-/** As a shell takes it. */
-function quoted(path: Uint8Array): string {
-  const text = `/${Buffer.from(path).toString()}`;
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+/** What pathLine() says, as a shell takes it: what a terminal must not see stays written out, for bash, zsh and ksh. */
+export function shellWord(line: string): string {
+  if (/^[\w@%+=:,./-]+$/.test(line)) return line;
+  // A backslash begins an escape of the line's, or is one itself, doubled.
+  return line.includes("\\") ? `$'${line.replaceAll("'", "\\'")}'` : `'${line.replaceAll("'", `'\\''`)}'`;
 }
