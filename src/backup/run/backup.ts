@@ -5,8 +5,9 @@
  *      next best is taken: one damaged backup does not end all later ones.
  *  (2) Paring is planned whole before the first deletion. Where it cannot make room for a full, an incremental is made.
  *  (3) What was committed stays committed, whatever its verification says: it is listed, but is nobody's parent. */
-import { statSync } from "node:fs";
+import { realpathSync, statSync } from "node:fs";
 import type { Clock } from "../../base/clock.ts";
+import { formatBytes } from "../../base/units.ts";
 import { due, type ScheduleSettings } from "../../plan/schedule.ts";
 import { type Level, placeOf } from "../../plan/tree.ts";
 import { pathLine } from "../archive/names.ts";
@@ -18,6 +19,7 @@ import type { Index } from "../index/lookup.ts";
 import { MalformedRecord } from "../index/record.ts";
 import { readNames } from "../scan/names.ts";
 import { identityOf, resolveRoots, type Selection, scanRules } from "../scan/selection.ts";
+import { isBelow } from "../scan/walker.ts";
 import {
   type BackupNode,
   isFault,
@@ -99,6 +101,9 @@ export async function makeBackup(
     const source = Buffer.from(roots.source).toString();
     return { kind: "failed", text: `${source}: cannot be backed up: ${roots.text}` };
   }
+  const within = roots.roots.find((root) => isWithin(root, store.directory));
+  if (within !== undefined)
+    return { kind: "failed", text: `${pathLine(within)}: lies in the store itself; name another source` };
   warnOfSharedDisk(store.directory, roots.roots, ports.tell);
   const attempt = new Attempt(store, options, ports, roots.roots);
   for (let tries = 1; tries <= TRIES_MAX; tries++) {
@@ -147,6 +152,7 @@ class Attempt {
     const written = await carryOut(store, this.#options, this.#ports, task);
     if (written.kind === "fault") return this.#fault(written.fault, partial, course);
     if (written.kind === "failed") return written;
+    this.#tellOfRoots(written);
     const node = store.commitRun(partial);
     if (isFault(node)) return { kind: "failed", text: node.text };
     const verification = await this.#verify(node);
@@ -159,6 +165,13 @@ class Attempt {
       pares: this.#pares,
       verification,
     };
+  }
+
+  /** A source of which nothing is taken is not what its operator meant; elsewhere it is expected. */
+  #tellOfRoots({ notes }: Written): void {
+    for (const { path, text } of notes)
+      if (this.#roots.some((root) => Buffer.compare(root, path) === 0))
+        this.#ports.tell(`${pathLine(path)}: ${text}`);
   }
 
   /** Pares by age, and for what the backup will need. */
@@ -180,7 +193,9 @@ class Attempt {
     for (const note of room.notes) tell(note);
     for (const pare of room.pares) {
       this.#pares.push(pare);
-      tell(`backup ${pare.number} (${pare.level}) is pared, step ${pare.step}: ${pare.reason}`);
+      const along =
+        pare.dependants.length === 0 ? "" : `, with ${pare.dependants.join(", ")} that depend on it`;
+      tell(`backup ${pare.number} (${pare.level}) is pared${along}, step ${pare.step}: ${pare.reason}`);
       if (pare.tellOperator) tell("only one backup ever fits: a larger store is wanted");
     }
     if (room.enough) return null;
@@ -188,9 +203,12 @@ class Attempt {
     const mayBeIncremental = lower !== null && placeOf(lower, this.#store.tree()).parent !== null;
     if (!mayBeIncremental) {
       if (this.#neededBytes === 0) return null; // only a guess: it may fit
+      const deleted = this.#pares.some(({ byAge }) => !byAge)
+        ? "more than was expected when room was made for it"
+        : "nothing was deleted for it";
       return {
         kind: "failed",
-        text: `${this.#store.directory}: the store is full: about ${bytes} bytes are wanted, and no paring makes that room; nothing was deleted for it`,
+        text: `${this.#store.directory}: the store is full: about ${formatBytes(bytes)} are wanted, and no paring makes that room; ${deleted}`,
       };
     }
     if (level !== this.#wanted) return null;
@@ -237,6 +255,12 @@ class Attempt {
 }
 
 const SLASH = 0x2f;
+
+/** Is the root the store, or a part of it? Backups of backups would fill it. */
+function isWithin(root: Uint8Array, directory: string): boolean {
+  const path = realpathSync(directory, { encoding: "buffer" }).subarray(1);
+  return Buffer.compare(root, path) === 0 || isBelow(root, path);
+}
 
 /** A disk that fails takes the files and their backups with it. */
 function warnOfSharedDisk(store: string, roots: readonly Uint8Array[], tell: (note: string) => void): void {
