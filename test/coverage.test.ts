@@ -33,28 +33,19 @@ function citationsOf(text: string): Citation[] {
 
 function rowsOf(page: string): Row[] {
   const headed = page.split(/^### /m).slice(1);
-  const rows = headed.map((part) => {
+  return headed.map((part) => {
     const [, id = "", state = ""] = /^(\S+) · (\S+)\n/.exec(part) ?? [];
     const text = part.split(/^## /m)[0] ?? "";
     return { id, state, text, citations: citationsOf(text) };
   });
-  const tabled = [...page.matchAll(/^\| (TREE-\d+) \| (\S+) \|/gm)].map(([, id = "", state = ""]) => ({
-    id,
-    state,
-    text: "",
-    citations: [],
-  }));
-  return [...rows, ...tabled];
 }
 
-/** Does the name of a test bear this id? `RED-17: ...` is a test of its branches too; `RED-02, 09: ...` of RED-09. */
+/** Does the name of a test bear this id? `RED-17: ...` is a test of its branches too; `RED-02, 09: ...` of RED-09, and
+ *  `TREE-09, TREE-06: ...` of both. */
 function bears(name: string, id: string): boolean {
   const whole = id.replace(/[a-z]$/, "");
-  const ids = [...name.matchAll(/RED-\d+[a-z]?(?:, \d+[a-z]?)*/g)].flatMap(([list]) =>
-    list
-      .slice("RED-".length)
-      .split(", ")
-      .map((number) => `RED-${number}`),
+  const ids = [...name.matchAll(/(RED|TREE)-(\d+[a-z]?(?:, \d+[a-z]?)*)/g)].flatMap(([, kind, list = ""]) =>
+    list.split(", ").map((number) => `${kind}-${number}`),
   );
   return ids.includes(id) || ids.includes(whole);
 }
@@ -98,4 +89,7 @@ test("the check itself: what is not there is missed", () => {
   expect(bears("RED-17: closed", "RED-17a")).toBe(true);
   expect(bears("RED-17b: no R2T", "RED-17a")).toBe(false);
   expect(bears("RED-10: BUSY", "RED-01")).toBe(false);
+  expect(bears("TREE-03, 08, 13: killed", "TREE-13")).toBe(true);
+  expect(bears("TREE-09, TREE-06: an archive", "TREE-06")).toBe(true);
+  expect(bears("TREE-09: an archive", "RED-09")).toBe(false);
 });
