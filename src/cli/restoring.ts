@@ -3,7 +3,7 @@
 import { type JsonPath, pathLine } from "../backup/archive/names.ts";
 import { type Entry, KIND } from "../backup/entry.ts";
 import { PackChunks } from "../backup/restore/chunks.ts";
-import { damageOf } from "../backup/restore/damage.ts";
+import { damageOf, gapText } from "../backup/restore/damage.ts";
 import { ContentWriter } from "../backup/restore/content.ts";
 import type { Spared } from "../backup/restore/extra.ts";
 import { ISSUE_KINDS, type Issue } from "../backup/restore/issues.ts";
@@ -93,6 +93,7 @@ export async function carryOut(ports: CliPorts, task: RestoreTask): Promise<numb
       },
     );
     if (isShown) console.err(CLEAR_LINE);
+    for (const note of report.notes) console.err(`understudy: ${note}\n`);
     tellIssues(report, console.err);
     console.out(options.json === true ? jsonOf(task, report) : `${summaryOf(task, report)}\n`);
     if (report.outcome === "stopped") {
@@ -244,7 +245,10 @@ export function show(ports: CliPorts, task: RestoreTask): number {
   if (options.json === true) {
     console.out(`${JSON.stringify({ ...headJson(task), dryRun: true, counts, bytes, actions })}\n`);
   } else console.out(`${dryText(task, counts, bytes)}\n`);
-  return counts.refuse + counts.unreadable > 0 ? EXIT.partial : EXIT.done;
+  const gaps = source.index.gaps ?? [];
+  for (const gap of gaps) console.err(`understudy: ${gapText(gap)}\n`);
+  const isWhole = gaps.every(({ missing }) => missing === 0) && counts.refuse + counts.unreadable === 0;
+  return isWhole ? EXIT.done : EXIT.partial;
 }
 
 function dryText(task: RestoreTask, counts: Readonly<Record<PreviewAction, number>>, bytes: number): string {

@@ -9,6 +9,7 @@ import {
   type StoreFault,
 } from "../backup/store/contract.ts";
 import { openStore } from "../backup/store/open.ts";
+import { otherPages } from "../backup/store/pages.ts";
 import type { BackupSurroundings } from "./backup-ports.ts";
 import { CommandFailure, EXIT } from "./exit.ts";
 import type { CliConsole } from "./ports.ts";
@@ -67,6 +68,9 @@ export function openToMark(
   const opened = openStore({ directory: options.store, computer: around.computer(), write: true });
   if (!isFault(opened)) return { store: told(console, opened), writable: opened };
   const store = openToRead(console, options, around);
+  for (const name of otherPages(store.directory)) {
+    console.err(`understudy: ${store.directory}: ${name}: damaged, or another version's\n`);
+  }
   console.err(`understudy: the result is not noted in the store: ${opened.text}\n`);
   return { store, writable: null };
 }

@@ -3,7 +3,8 @@
 import { createFrameRoom, Workspace } from "../archive/workspace.ts";
 import { ChunkCache, chunkCacheBytes } from "../archive/chunk-cache.ts";
 import { damaged } from "../archive/faults.ts";
-import { type ArchiveReader, openArchive } from "../archive/reader.ts";
+import type { ArchiveReader } from "../archive/reader.ts";
+import { salvageArchive } from "../archive/salvage.ts";
 import type { ReadFault } from "../archive/types.ts";
 import { CODEC_TABLES_BYTES } from "../codec/codec.ts";
 import { PIECE_BYTES } from "../entry.ts";
@@ -55,7 +56,7 @@ export class PackChunks {
   #open(pack: number): ArchiveReader | ReadFault {
     const path = this.#paths.get(pack);
     if (path === undefined) return damaged(`the store has no archive of backup ${pack}`);
-    const result = openArchive(path, this.#room);
+    const result = salvageArchive(path, this.#room);
     switch (result.kind) {
       case "archive":
         if (result.archive.pack === pack) return result.archive;

@@ -90,6 +90,22 @@ export class Directories {
     return true;
   }
 
+  /** Makes the directories above an entry that are missing, for the case that the index has lost them: theirs alone. */
+  makeLost(entry: Entry): void {
+    const { target, issue } = this.#ports;
+    const above = new Entry();
+    target.makeParents(
+      entry.path,
+      entry.pathBytes,
+      (pathBytes) => {
+        this.made++;
+        above.setPath(entry.path.subarray(0, pathBytes));
+        issue("damaged", above, "the index has lost this directory: it is made without its attributes");
+      },
+      UNFINISHED_DIRECTORY_MODE,
+    );
+  }
+
   #found(entry: Entry, isParent: boolean): boolean {
     this.same++;
     if (!isParent) this.#remember(entry);

@@ -29,6 +29,7 @@ export interface PreviewRequest {
   readonly paths: readonly Uint8Array[] | null;
   readonly mounts: readonly Mount[];
   readonly policy: OverwritePolicy;
+  /** null: nothing; nothing either where the index is damaged. */
   readonly delete: Spared | null;
   /** Whether an open file's bytes are the entry's; null: size and time are believed. */
   readonly sameBytes: ((fd: number, entry: Entry) => boolean) | null;
@@ -57,7 +58,7 @@ export function preview(
     const isWritten = entry.kind === KIND.file && (action === "make" || action === "replace");
     each(action, path, isWritten ? entry.sizeBytes : 0);
   }
-  if (request.delete === null || request.mounts.length === 0) return;
+  if (request.delete === null || request.mounts.length === 0 || request.index.isDamaged === true) return;
   removeExtra(new SelectedEntries(request.index, request.paths), {
     target: new Target(request.mounts),
     remove: false,

@@ -20,7 +20,7 @@ import { type LinkGroup, Links } from "./links.ts";
 import type { OverwritePolicy } from "./policy.ts";
 import type { SpawnWorker } from "../threads.ts";
 import { Pool } from "./pool.ts";
-import { damageOf } from "./damage.ts";
+import { damageOf, gapText } from "./damage.ts";
 import { type EntryIndex, SelectedEntries } from "./select.ts";
 import { type Mount, Target } from "./target.ts";
 
@@ -80,8 +80,12 @@ export interface RestoreReport {
   readonly durationMs: number;
   readonly issues: readonly Issue[];
   readonly issueCounts: IssueCounts;
+  /** What was damaged and did not matter. */
+  readonly notes: readonly string[];
 }
 
+const NOTHING = new Uint8Array(0);
+const SLASH = 0x2f;
 const BATCH_ENTRIES = 512;
 const BATCH_BYTES = 4 * 1024 * 1024;
 /** A file of this size is a batch of its own, so that nothing waits behind it. */
@@ -98,6 +102,7 @@ class Restore {
   readonly #startedMs: number;
   readonly #issues: IssueList;
   readonly #workerIssues: Issue[] = [];
+  readonly #notes: string[] = [];
   readonly #workerCounts = new Map<number, IssueCounts>();
   readonly #target: Target;
   readonly #attributes: Attributes;
@@ -121,6 +126,8 @@ class Restore {
   #deleted = 0;
   #fatal = 0;
   #indexFault: string | null = null;
+  /** Directory of the last entry, in an index that has lost some of them. */
+  #parent: Uint8Array | null = null;
   /** Something was left undone. */
   #stopped = false;
 
@@ -165,7 +172,8 @@ class Restore {
       await this.#pool.drain();
       const spared = this.#request.delete;
       if (!this.#links.isDone && !this.#stops()) this.#finishLinks();
-      if (spared !== null && this.#indexFault === null && !this.#stops()) this.#removeExtra(spared);
+      this.#tellGaps();
+      if (spared !== null && !this.#stops()) this.#removeExtra(spared);
       // Also of a restore that is stopped: what is there is as it should be.
       this.#directories.finish();
       this.#sync();
@@ -192,7 +200,8 @@ class Restore {
   }
 
   async #walk(): Promise<void> {
-    const entries = new SelectedEntries(this.#request.index, this.#request.paths);
+    const { index, paths } = this.#request;
+    const entries = new SelectedEntries(index, paths);
     const entry = new Entry();
     /** A directory that could not be made: nothing below it can. */
     let blocked: Uint8Array | null = null;
@@ -204,6 +213,7 @@ class Restore {
         }
         blocked = null;
       }
+      if (index.isDamaged === true) this.#fillParents(entry);
       if (entry.kind === KIND.directory) {
         if (!this.#directories.make(entry, entries.isParent)) blocked = entry.path.slice(0, entry.pathBytes);
         continue;
@@ -213,6 +223,36 @@ class Restore {
       await this.#put(entry, group);
     }
     await this.#flush();
+  }
+
+  /** The directories of an entry may be among what the index has lost. */
+  #fillParents(entry: Entry): void {
+    const { path, pathBytes } = entry;
+    const bytes = Math.max(0, path.lastIndexOf(SLASH, pathBytes - 1));
+    if (this.#parent?.length === bytes && isWithin(path, pathBytes, this.#parent)) return;
+    this.#parent = path.slice(0, bytes);
+    this.#directories.makeLost(entry);
+  }
+
+  /** What the index has lost. */
+  #tellGaps(): void {
+    for (const gap of this.#request.index.gaps ?? []) {
+      const text = gapText(gap);
+      this.#indexFault ??= text;
+      if (gap.missing === 0) {
+        this.#notes.push(text);
+        continue;
+      }
+      const { after, doubtful, doubtfulCount } = gap;
+      this.#issues.add("damaged", after ?? NOTHING, after?.length ?? 0, text);
+      for (const path of doubtful) {
+        const lost = "it is not known how it was in this backup: the index is damaged";
+        this.#issues.add("damaged", path, path.length, lost);
+      }
+      if (doubtfulCount <= doubtful.length) continue;
+      const more = `${doubtfulCount - doubtful.length} more of which it is not known how they were`;
+      this.#issues.add("damaged", after ?? NOTHING, after?.length ?? 0, more);
+    }
   }
 
   /** The next entry; a damaged index ends the walk, and is told. */
@@ -286,6 +326,10 @@ class Restore {
   }
 
   #removeExtra(spared: Spared): void {
+    if (this.#indexFault !== null || this.#request.index.isDamaged === true) {
+      this.#issues.add("failed", NOTHING, 0, "nothing is deleted: the index is damaged");
+      return;
+    }
     try {
       removeExtra(new SelectedEntries(this.#request.index, this.#request.paths), {
         target: this.#target,
@@ -367,6 +411,7 @@ class Restore {
       durationMs: this.#ports.clock.nowMs() - this.#startedMs,
       issues,
       issueCounts,
+      notes: this.#notes,
     };
   }
 }

@@ -1,9 +1,14 @@
 /** @module Which entries are restored: all, or those that paths name, with the directories above them. Pure. */
 import { isMalformed, type Malformed, malformed } from "../../base/brands.ts";
+import type { Gap } from "../index/mended.ts";
 import { comparePaths, Entry, type EntrySource, isWithin } from "../entry.ts";
 
-/** What a restore reads of an index; damaged ones throw. */
+/** What a restore reads of an index; damaged ones have gaps, or throw. */
 export interface EntryIndex {
+  /** What could not be read of it up to now. */
+  readonly gaps?: readonly Gap[];
+  /** It is not what was written, whether it could be mended or not. */
+  readonly isDamaged?: boolean;
   readonly count: number;
   cursor(): EntrySource;
   find(path: Uint8Array): Entry | null;

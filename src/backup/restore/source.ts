@@ -1,16 +1,17 @@
 /** @module A backup in a store as a restore needs it: its index, the archives that hold its chunks, its roots, its users
  *  and groups by name. */
 import { isMalformed, type Malformed } from "../../base/brands.ts";
+import { pathLine } from "../archive/names.ts";
 import { KIND } from "../entry.ts";
 import { identityOf } from "../scan/selection.ts";
 import { isFault, type ReadableStore } from "../store/contract.ts";
 import { type Identities, SAME_IDENTITIES } from "./attributes.ts";
 import type { PackPaths } from "./chunks.ts";
-import { type DamagedIndex, damageOf } from "./damage.ts";
+import { type DamagedIndex, damageOf, gapText, mayLieIn } from "./damage.ts";
 import type { Spared } from "./extra.ts";
 import { identitiesHere } from "./identities.ts";
 import type { Root } from "./mounts.ts";
-import { type EntryIndex, selectPaths } from "./select.ts";
+import { type EntryIndex, joinPath, selectPaths, tidyPath } from "./select.ts";
 import { sparedBy } from "./spared.ts";
 
 export interface SelectedPaths {
@@ -42,7 +43,7 @@ export function openSource(
   const reader = store.readerOf(number);
   if (isFault(reader)) return { kind: "damaged", text: reader.text };
   try {
-    const index = store.indexOf(number);
+    const index = store.mendedIndexOf(number);
     if (isFault(index)) return { kind: "damaged", text: index.text };
     const notes: string[] = [];
     const read = reader.extra();
@@ -77,7 +78,17 @@ export function openSource(
         guarded(() => {
           const tops = roots.map(({ path }) => path);
           const found = selectPaths(paths, tops, index);
-          return isMalformed(found) ? found : { kind: "selected", ...found };
+          if (isMalformed(found)) return found;
+          // What is not there may be what is lost.
+          for (const path of found.missing) {
+            const tidy = tidyPath(path);
+            if (isMalformed(tidy)) return tidy;
+            const gap = index.gaps.find(
+              (one) => mayLieIn(tidy, one) || tops.some((top) => mayLieIn(joinPath([top, tidy]), one)),
+            );
+            if (gap !== undefined) return { kind: "damaged", text: `${pathLine(path)}: ${gapText(gap)}` };
+          }
+          return { kind: "selected", ...found };
         }),
     };
   } catch (error) {

@@ -151,7 +151,12 @@ export class Target {
 
   /** Makes the directories between the mount and the entry where they are missing; 0 or -errno. `made` hears of each
    *  by the length of its path. */
-  makeParents(path: Uint8Array, pathBytes: number, made: (pathBytes: number) => void): number {
+  makeParents(
+    path: Uint8Array,
+    pathBytes: number,
+    made: (pathBytes: number) => void,
+    mode = PARENT_MODE,
+  ): number {
     if (!this.locate(path, pathBytes)) return -ENOENT;
     const root = this.mount.fd;
     let current = root;
@@ -159,7 +164,7 @@ export class Target {
     let result = 0;
     for (let at = start; at < pathBytes && result >= 0; at++) {
       if (path[at] !== SLASH) continue;
-      const outcome = mkdirat(current, name.of(path, start, at), PARENT_MODE);
+      const outcome = mkdirat(current, name.of(path, start, at), mode);
       if (outcome === 0) made(at);
       else if (outcome !== -EEXIST) result = outcome;
       if (result < 0) break;

@@ -91,6 +91,14 @@ async function verify(
           : textOf(node, report, seconds),
       );
     }
+    for (const [number, text] of id === null ? store.broken() : []) {
+      whole = false;
+      ports.console.out(
+        options.json === true
+          ? `${JSON.stringify({ number, ok: false, error: text })}\n`
+          : `archive ${number}: DAMAGED: ${text}\n`,
+      );
+    }
     return whole ? EXIT.done : EXIT.partial;
   } finally {
     store.close();
