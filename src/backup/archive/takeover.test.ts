@@ -7,7 +7,7 @@ import { JournalWriter, readJournal } from "./journal.ts";
 import { openArchive } from "./reader.ts";
 import { ArchiveSpace } from "./space.ts";
 import { noise, TestArchive, testHeader } from "./testing.ts";
-import { type TakenOver, takeOver } from "./takeover.ts";
+import { dropUnused, type TakenOver, takeOver } from "./takeover.ts";
 import { createFrameRoom } from "./workspace.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "understudy-takeover-"));
@@ -73,6 +73,28 @@ test("a torn chunk in the middle becomes zeros, and the archive is finished arou
   expect(ArchiveSpace.create(found.tail, found.nextChunk).takeChunk()).toBe(4);
   archive.finish([]);
   expect(openArchive(path, room).kind).toBe("archive");
+});
+
+test("chunks that nobody refers to give their room back, and the archive is finished around them", () => {
+  for (const wanted of [[0, 2], [1, 3], [3], [], [0, 1, 2, 3]]) {
+    const { path, archive } = partial(`drop-${wanted.join("")}`);
+    const before = taken(path);
+    const fd = openFile(path, O_RDWR);
+    const kept = dropUnused(fd, room, before, (chunk) => wanted.includes(chunk));
+    libc.close(fd);
+    if (kept.kind !== "kept") throw new Error(kept.text);
+    const after = taken(path);
+    expect([0, 1, 2, 3].filter((chunk) => after.chunks.has(chunk))).toEqual(wanted);
+    for (const chunk of wanted) expect(after.chunks.row(chunk)).toEqual(before.chunks.row(chunk));
+    expect([after.rows, after.tail, after.nextChunk]).toEqual([kept.rows, kept.tail, kept.nextChunk]);
+    const bytes = readFileSync(path);
+    expect(bytes.length).toBe(kept.tail);
+    for (const chunk of [0, 1, 2, 3].filter((chunk) => !wanted.includes(chunk))) {
+      const { offset, storedBytes } = before.chunks.row(chunk) ?? { offset: 0, storedBytes: 0 };
+      expect(bytes.subarray(offset, offset + 32 + storedBytes).every((byte) => byte === 0)).toBe(true);
+    }
+    libc.close(archive.fd);
+  }
 });
 
 test("a frame of another archive that was itself backed up is nobody's chunk", () => {

@@ -61,6 +61,43 @@ export function takeOver(fd: number, room: FrameRoom): TakenOver | OpenFault | W
   };
 }
 
+/** What is left of a takeover once the chunks that nobody refers to are gone. */
+export type Kept = Pick<TakenOver, "rows" | "tail" | "nextChunk"> & { readonly kind: "kept" };
+
+/** Gives the room of chunks back that the next run has no use for: else each interruption would leave what was read of
+ *  large files, and of changed ones, in the archive for good. `fd` as for takeOver(). */
+export function dropUnused(
+  fd: number,
+  room: FrameRoom,
+  taken: TakenOver,
+  isUsed: (chunk: number) => boolean,
+): Kept | WriteFault {
+  const { workspace, plainAt } = room;
+  const { chunks, headerBytes } = taken;
+  const rows = new RowList();
+  let nextChunk = 0;
+  const places: { from: number; to: number }[] = [];
+  for (let chunk = 0; chunk < chunks.count; chunk++) {
+    if (!chunks.has(chunk) || !isUsed(chunk)) continue;
+    const [offset, storedBytes] = [chunks.offset(chunk), chunks.storedBytes(chunk)];
+    rows.add(chunk, offset, storedBytes, chunks.plainBytes(chunk), chunks.hash(chunk));
+    places.push({ from: offset, to: offset + aligned(FRAME_HEADER_BYTES + storedBytes) });
+    nextChunk = chunk + 1;
+  }
+  // Several threads wrote them: not in the order of their numbers.
+  places.sort((a, b) => a.from - b.from);
+  let tail = headerBytes;
+  for (const { from, to } of places) {
+    const fault =
+      from === tail ? null : clearRange(workspace, plainAt, FRAME_PLAIN_BYTES_MAX, fd, tail, from - tail);
+    if (fault !== null) return fault;
+    tail = to;
+  }
+  const cut = checked(libc.ftruncate(fd, tail));
+  if (cut < 0) return writeFault(cut, "cutting the partial archive");
+  return { kind: "kept", rows: rows.take(), tail, nextChunk };
+}
+
 class PartialScan {
   readonly rows = new RowList();
   /** End of the last whole chunk's frame. */

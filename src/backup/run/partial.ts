@@ -4,7 +4,8 @@
  *  (1) What is taken over is read from no file again only where the file still has the very attributes that it had when it
  *      was read, and they were not fresh then (the racy rule, against the start of the run that read it).
  *  (2) A chunk counts only if it lies whole in the file; one of another backup only if that is the new run's ancestor.
- *  (3) The journal is written anew with just what passes (1) and (2): chunk numbers that were lost are given out again,
+ *  (3) Chunks that none of it refers to give their room back.
+ *  (4) The journal is written anew with just what passes (1) and (2): chunk numbers that were lost are given out again,
  *      and start times are forgotten, so a record must not outlive the run that follows its own. */
 import { rmSync } from "node:fs";
 import { errorText, libc, O_CREAT, O_EXCL, O_RDWR, openFile } from "../../base/ffi.ts";
@@ -12,7 +13,7 @@ import { newSalt, writeHeader } from "../archive/header.ts";
 import { JournalWriter, readJournal } from "../archive/journal.ts";
 import { FRAME_PLAIN_BYTES_MAX } from "../archive/layout.ts";
 import { ArchiveSpace } from "../archive/space.ts";
-import { takeOver } from "../archive/takeover.ts";
+import { dropUnused, takeOver } from "../archive/takeover.ts";
 import type { ArchiveHeader, WriteFault } from "../archive/types.ts";
 import type { FrameRoom } from "../archive/workspace.ts";
 import { comparePaths, Entry, FLAG, KIND, SPAN_NUMBERS } from "../entry.ts";
@@ -88,13 +89,25 @@ function resume(request: PartialRequest): PartialOutcome | null {
     libc.close(fd);
     return written.kind === "tooLong" ? null : { kind: "fault", fault: written };
   }
-  const salvage = new JournalSalvage(journal.batches, taken.header.startedAtMs / 1000, (pack, chunk) =>
-    pack === header.number ? taken.chunks.has(chunk) : mayReferTo(pack, chunk),
+  const used = new Uint8Array((taken.nextChunk + 7) >>> 3);
+  const salvage = new JournalSalvage(
+    journal.batches,
+    taken.header.startedAtMs / 1000,
+    (pack, chunk) => (pack === header.number ? taken.chunks.has(chunk) : mayReferTo(pack, chunk)),
+    (pack, chunk) => {
+      if (pack === header.number) used[chunk >>> 3] = (used[chunk >>> 3] ?? 0) | (1 << (chunk & 7));
+    },
   );
-  const space = ArchiveSpace.create(taken.tail, taken.nextChunk);
   const writer = JournalWriter.create(journalPath, header.salt, room);
   if (writer instanceof JournalWriter) for (const batch of salvage.batches) append(writer, batch);
-  return opened(fd, archivePath, header, space, taken.rows, salvage, writer, salvage.files);
+  const kept = dropUnused(fd, room, taken, (chunk) => ((used[chunk >>> 3] ?? 0) & (1 << (chunk & 7))) !== 0);
+  if (kept.kind !== "kept") {
+    if (writer instanceof JournalWriter) writer.close();
+    libc.close(fd);
+    return { kind: "fault", fault: kept };
+  }
+  const space = ArchiveSpace.create(kept.tail, kept.nextChunk);
+  return opened(fd, archivePath, header, space, kept.rows, salvage, writer, salvage.files);
 }
 
 function opened(
@@ -154,10 +167,12 @@ export class JournalSalvage implements Salvage {
   #openBatch = -1;
   #record = 0;
 
+  /** `uses` hears of every chunk that what is salvaged refers to. */
   constructor(
     batches: readonly Uint8Array[],
     startSeconds: number,
     isThere: (pack: number, chunk: number) => boolean,
+    uses: (pack: number, chunk: number) => void = () => {},
   ) {
     this.#startSeconds = startSeconds;
     this.#isThere = isThere;
@@ -173,6 +188,8 @@ export class JournalSalvage implements Salvage {
         if (last.get(key) !== number * RECORDS_MAX + record || !this.#counts(entry)) continue;
         this.#places.set(key, good.length * RECORDS_MAX + encoder.count);
         encoder.add(entry);
+        for (let at = 0; at < entry.spanCount * SPAN_NUMBERS; at += SPAN_NUMBERS)
+          uses(entry.spans[at] as number, entry.spans[at + 1] as number);
       }
       if (encoder.count > 0) good.push(encoder.take());
     }
