@@ -13,6 +13,7 @@ import { onGround } from "./ground.ts";
 import { reportTee } from "./tee/report.ts";
 import { FULL, TINY } from "./tee/sizes.ts";
 import { PARTS, type Part, runTee } from "./tee/tee.ts";
+import { STEPS } from "./tree/rounds.ts";
 import { reportTree } from "./tree/report.ts";
 import { PARTS as TREE_PARTS, TREE_FULL, TREE_TINY, USUAL_PARTS } from "./tree/sizes.ts";
 import { runTree } from "./tree/tree.ts";
@@ -20,6 +21,7 @@ import { runTree } from "./tree/tree.ts";
 const USAGE = `usage: bun run bench tee [--json] [--tiny] [--only ${PARTS.join("|")}]...
        bun run bench failover [--json] [--tiny]
        bun run bench tree [--json] [--tiny] [--only ${TREE_PARTS.join("|")}]... [--reps N] [--work DIR]
+                          [--steps ${STEPS.join("|")}]...
                           (without many, a million files, unless it is named; DIR keeps the data for the next run)`;
 const say = (text: string) => process.stderr.write(`${text}\n`);
 
@@ -33,6 +35,7 @@ async function main(argv: readonly string[]): Promise<number> {
       only: { type: "string", multiple: true },
       reps: { type: "string" },
       work: { type: "string" },
+      steps: { type: "string", multiple: true },
     },
   });
   const { only } = values;
@@ -41,6 +44,7 @@ async function main(argv: readonly string[]): Promise<number> {
     const result = await runTree({
       sizes: { ...usual, rounds: Number(values.reps ?? usual.rounds) },
       parts: only === undefined ? USUAL_PARTS : TREE_PARTS.filter((part) => only.includes(part)),
+      steps: STEPS.filter((step) => values.steps?.includes(step) ?? true),
       work: values.work === undefined ? null : resolve(values.work),
       say,
     });

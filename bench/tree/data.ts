@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join } from "node:path";
 import { generatorArguments, type Part, type TreeSizes } from "./sizes.ts";
 
+const SETTLE_MS = 4000;
 const GENERATOR = join(import.meta.dir, "generate.py");
 
 interface Stamp {
@@ -45,6 +46,7 @@ export class DataSet {
     const made = generate([part, directory, ...generatorArguments(part, sizes)]);
     const set = new DataSet(part, sizes, directory, stampPath, { wish, bytes: made.bytes ?? 0, turn: 0 });
     set.#save();
+    set.#settle();
     return set;
   }
 
@@ -55,7 +57,13 @@ export class DataSet {
     const { corpusMb } = this.#sizes;
     const turn = String(this.#stamp.turn);
     const done = generate(["mutate", this.part, this.directory, turn, "--corpus-mb", String(corpusMb)]);
+    this.#settle();
     return done.bytes ?? 0;
+  }
+
+  /** As data is by the time of its next backup: nobody has to take edits of this very moment for doubtful. */
+  #settle(): void {
+    if (!this.#sizes.tiny) Bun.sleepSync(SETTLE_MS);
   }
 
   /** Reads all of it once, so that every run finds it in the page cache. */

@@ -11,8 +11,19 @@ import { CommandFailed, type Measured, measure } from "./measure.ts";
 import type { Part } from "./sizes.ts";
 import { environment, type Places, type Tool } from "./tools.ts";
 
-export const STEPS = ["full", "verify", "restore-tmpfs", "restore-disk", "nochange", "incr"] as const;
-export type StepName = (typeof STEPS)[number] | "restore-one";
+export const STEPS = [
+  "full",
+  "verify",
+  "restore-tmpfs",
+  "restore-disk",
+  "nochange",
+  "incr",
+  "restore-one",
+] as const;
+export type StepName = (typeof STEPS)[number];
+
+/** What a later step builds on is done all the same, but not in rounds and not reported. */
+const NEEDED: readonly StepName[] = ["full", "verify"];
 
 export interface Row extends Measured {
   readonly part: Part;
@@ -34,6 +45,8 @@ export interface Stage {
   readonly data: DataSet;
   readonly room: Room;
   readonly rounds: number;
+  /** Those that are reported. */
+  readonly steps: ReadonlySet<StepName>;
   readonly say: (text: string) => void;
   /** Peers that did not work, with what they said. */
   readonly broken: Map<string, string>;
@@ -63,7 +76,7 @@ export class PartBench {
 
   /** New stores and a full backup in each, `rounds` times; the last ones stay. */
   async full(tools: readonly Tool[], rounds = this.#stage.rounds): Promise<void> {
-    await this.#inTurn(tools, rounds, async (tool, round) => {
+    await this.#inTurn("full", tools, rounds, async (tool, round) => {
       const places = this.places(tool);
       rmSync(places.store, { recursive: true, force: true });
       mkdirSync(join(places.store, ".."), { recursive: true });
@@ -82,6 +95,7 @@ export class PartBench {
       this.#stage.data.warm();
     };
     await this.#inTurn(
+      step,
       able,
       this.#stage.rounds,
       async (tool, round) => {
@@ -95,7 +109,7 @@ export class PartBench {
 
   async verify(tools: readonly Tool[]): Promise<void> {
     const able = tools.filter((tool) => tool.verify !== null);
-    await this.#inTurn(able, this.#stage.rounds, async (tool, round) => {
+    await this.#inTurn("verify", able, this.#stage.rounds, async (tool, round) => {
       if (tool.verify !== null)
         await this.#timed(tool, "verify", round, tool.verify(this.places(tool)), null);
     });
@@ -103,7 +117,7 @@ export class PartBench {
 
   async restore(tools: readonly Tool[], to: "tmpfs" | "disk"): Promise<void> {
     const able = tools.filter((tool) => tool.restore !== null);
-    await this.#inTurn(able, this.#stage.rounds, async (tool, round) => {
+    await this.#inTurn(`restore-${to}`, able, this.#stage.rounds, async (tool, round) => {
       const { restore } = tool;
       if (restore === null) return;
       await this.inEmptyDest(to, async (dest) => {
@@ -135,12 +149,14 @@ export class PartBench {
   }
 
   async #inTurn(
+    step: StepName,
     tools: readonly Tool[],
-    rounds: number,
+    wantedRounds: number,
     work: (tool: Tool, round: number) => Promise<void>,
     before: () => void = () => {},
   ): Promise<void> {
-    const { broken, mustWork, say } = this.#stage;
+    const { broken, mustWork, say, steps } = this.#stage;
+    const rounds = steps.has(step) ? wantedRounds : NEEDED.includes(step) ? 1 : 0;
     for (let round = 0; round < rounds; round++) {
       before();
       for (let n = 0; n < tools.length; n++) {
@@ -158,7 +174,7 @@ export class PartBench {
   }
 
   async #timed(tool: Tool, step: StepName, round: number, command: string, sync: string | null) {
-    const { data, say } = this.#stage;
+    const { data, say, steps } = this.#stage;
     if (this.#isCold) data.warm();
     this.#isCold = tool.coolsSource && (step === "full" || step === "nochange" || step === "incr");
     const { store } = this.places(tool);
@@ -174,7 +190,7 @@ export class PartBench {
       storedBytes: allocatedBytes(tool.sized(this.places(tool))),
       grownBytes: allocatedBytes(store) - beforeBytes,
     };
-    this.rows.push(row);
+    if (steps.has(step)) this.rows.push(row);
     say(
       `${data.part} ${step} ${tool.name}: ${row.wallSeconds.toFixed(2)} s, CPU ${row.cpuSeconds.toFixed(2)} s, ` +
         `${(row.peakBytes / 1e6).toFixed(0)} MB of memory, store ${(row.storedBytes / 1e6).toFixed(2)} MB`,

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { type Machine, thisMachine } from "../machine.ts";
 import { DataSet } from "./data.ts";
 import { type Line, linesOf, OURS, OURS_VERIFIED, OURS_ZSTD, type Ratio, ratiosOf } from "./ratios.ts";
-import { PartBench, type Room, type Row, type Stage } from "./rounds.ts";
+import { PartBench, type Room, type Row, type Stage, type StepName } from "./rounds.ts";
 import type { Part, TreeSizes } from "./sizes.ts";
 import {
   BORG,
@@ -29,6 +29,7 @@ import {
 export interface TreeRequest {
   readonly sizes: TreeSizes;
   readonly parts: readonly Part[];
+  readonly steps: readonly StepName[];
   /** Kept between runs, with its data; null: a temporary one. */
   readonly work: string | null;
   readonly say: (text: string) => void;
@@ -73,6 +74,7 @@ export async function runTree(request: TreeRequest): Promise<TreeResult> {
         data,
         room: { disk, tmpfs } satisfies Room,
         rounds: request.sizes.rounds,
+        steps: new Set(request.steps),
         say: request.say,
         broken,
         mustWork: new Set([OURS, OURS_VERIFIED, OURS_ZSTD]),
