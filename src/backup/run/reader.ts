@@ -116,11 +116,9 @@ export class FileReader {
       return;
     }
     const fd = this.#ports.opener.open(entry, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0) {
-      // The scan has told of a directory that it could not read; what is in it is missing there, too.
-      if (isGone(fd)) entry.flags |= JOB_FLAG.gone;
-      return;
-    }
+    // The scan has told of a directory that it could not read; what is in it is missing there, too. One that is gone stays
+    // as the scan saw it: it may be back by the time its files are read, and they want a place to be restored to.
+    if (fd < 0) return;
     this.#takeXattrs(entry, this.#xattrs.ofFd(fd));
     closeFd(fd);
   }
