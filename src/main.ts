@@ -1,7 +1,7 @@
 #!/usr/bin/env bun
-import { VERSION } from "./app/version.ts";
 /** @module The program's entry. Workers can only be made from here: a compiled binary finds their code beside this file.
  *  Rooms are entered when a command wants them. */
+import { VERSION } from "./app/version.ts";
 import { createCli } from "./cli/cli.ts";
 import { processConsole } from "./cli/console.ts";
 import type { HostJobResult, HostJobStart } from "./cli/demo/host-job.ts";

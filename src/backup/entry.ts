@@ -112,6 +112,29 @@ export class Entry {
     this.spanCount++;
   }
 
+  /** Takes over path, attributes and flags; content stays. */
+  takeFacts(other: Entry): void {
+    this.setPath(other.path.subarray(0, other.pathBytes));
+    this.kind = other.kind;
+    this.flags = other.flags;
+    this.mode = other.mode;
+    this.uid = other.uid;
+    this.gid = other.gid;
+    this.sizeBytes = other.sizeBytes;
+    this.mtimeSeconds = other.mtimeSeconds;
+    this.mtimeNs = other.mtimeNs;
+    this.ctimeSeconds = other.ctimeSeconds;
+    this.ctimeNs = other.ctimeNs;
+    this.inodeHigh = other.inodeHigh;
+    this.inodeLow = other.inodeLow;
+    this.links = other.links;
+    this.device = other.device;
+    this.specialDevice = other.specialDevice;
+    this.attributes = other.attributes;
+    this.linkTarget = other.linkTarget;
+    this.xattrs = other.xattrs;
+  }
+
   /** Takes over content and its flags' meaning from another entry; path and attributes stay. */
   takeContent(other: Entry): void {
     this.hasContent = other.hasContent;

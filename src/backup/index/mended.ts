@@ -314,34 +314,12 @@ class Candidates {
         entry.setPath(name);
         return "doubtful";
       }
-      copyEntry(this.#entry, entry);
+      entry.takeFacts(this.#entry);
+      entry.takeContent(this.#entry);
       takeOver(entry);
       return "sure";
     }
   }
-}
-
-function copyEntry(from: Entry, into: Entry): void {
-  into.setPath(from.path.subarray(0, from.pathBytes));
-  into.kind = from.kind;
-  into.flags = from.flags;
-  into.mode = from.mode;
-  into.uid = from.uid;
-  into.gid = from.gid;
-  into.sizeBytes = from.sizeBytes;
-  into.mtimeSeconds = from.mtimeSeconds;
-  into.mtimeNs = from.mtimeNs;
-  into.ctimeSeconds = from.ctimeSeconds;
-  into.ctimeNs = from.ctimeNs;
-  into.inodeHigh = from.inodeHigh;
-  into.inodeLow = from.inodeLow;
-  into.links = from.links;
-  into.device = from.device;
-  into.specialDevice = from.specialDevice;
-  into.attributes = from.attributes;
-  into.linkTarget = from.linkTarget;
-  into.xattrs = from.xattrs;
-  into.takeContent(from);
 }
 
 /** A gap while it is filled. */

@@ -104,7 +104,8 @@ export class SelectedEntries implements EntrySource {
     for (;;) {
       const parent = this.#parents.shift();
       if (parent !== undefined) {
-        copyEntry(parent, entry);
+        entry.takeFacts(parent);
+        entry.clearContent();
         this.isParent = true;
         return true;
       }
@@ -128,28 +129,4 @@ export class SelectedEntries implements EntrySource {
     }
     this.#above = new Uint8Array(path);
   }
-}
-
-/** All but content. */
-export function copyEntry(from: Entry, into: Entry): void {
-  into.setPath(from.path.subarray(0, from.pathBytes));
-  into.kind = from.kind;
-  into.flags = from.flags;
-  into.mode = from.mode;
-  into.uid = from.uid;
-  into.gid = from.gid;
-  into.sizeBytes = from.sizeBytes;
-  into.mtimeSeconds = from.mtimeSeconds;
-  into.mtimeNs = from.mtimeNs;
-  into.ctimeSeconds = from.ctimeSeconds;
-  into.ctimeNs = from.ctimeNs;
-  into.inodeHigh = from.inodeHigh;
-  into.inodeLow = from.inodeLow;
-  into.links = from.links;
-  into.device = from.device;
-  into.specialDevice = from.specialDevice;
-  into.attributes = from.attributes;
-  into.linkTarget = from.linkTarget;
-  into.xattrs = from.xattrs;
-  into.clearContent();
 }
