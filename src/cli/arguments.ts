@@ -11,6 +11,19 @@ export function named(path: string, what: string): string {
   throw new CommandFailure(EXIT.misused, `"": expected ${what}, not an empty argument`);
 }
 
+/** Ends the command where the place's own name is not UTF-8: the text would mean another place, beside it. */
+export function place(path: string): string {
+  const isOther = path.includes(REPLACED) && commandLine().some((raw) => meansOther(raw, path));
+  if (!isOther) return path;
+  const advice = "a symbolic link to it, with a name that is, will do";
+  throw new CommandFailure(EXIT.misused, `${path}: the name is not UTF-8; ${advice}`);
+}
+
+/** "--option=VALUE" is one argument too. */
+function meansOther(raw: Buffer, text: string): boolean {
+  return raw.toString().endsWith(text) && !raw.subarray(-Buffer.byteLength(text)).equals(Buffer.from(text));
+}
+
 /** The arguments' own bytes: in the texts, what is not UTF-8 has been replaced. In their order on the command line.
  *  An empty one ends the command. */
 export function rawArguments(texts: readonly string[]): Uint8Array[] {

@@ -58,7 +58,8 @@ async function run(ports: CliPorts, args: readonly string[]): Promise<number> {
     })
     .exitOverride();
   // Commands inherit output and exitOverride from the program that makes them: set both first.
-  const called = COMMANDS[args.find((word) => !word.startsWith("-")) ?? ""];
+  const word = args.find((one) => !one.startsWith("-")) ?? "";
+  const called = Object.hasOwn(COMMANDS, word) ? COMMANDS[word] : undefined;
   for (const load of called === undefined ? Object.values(COMMANDS) : [called]) {
     const add = await load();
     add(program, ports, finish);
@@ -76,7 +77,13 @@ async function run(ports: CliPorts, args: readonly string[]): Promise<number> {
       err(`understudy: ${error.message}\n`);
       return error.exitCode;
     }
-    err(`understudy: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    err(`understudy: ${textOf(error)}\n`);
     return EXIT.failed;
   }
+}
+
+/** What the system says (a full disk, a file that may not be read) is nobody's bug: where it was said does not help. */
+function textOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return "syscall" in error ? error.message : (error.stack ?? error.message);
 }

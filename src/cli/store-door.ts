@@ -10,6 +10,7 @@ import {
 } from "../backup/store/contract.ts";
 import { openStore } from "../backup/store/open.ts";
 import { otherPages } from "../backup/store/pages.ts";
+import { place } from "./arguments.ts";
 import type { BackupSurroundings } from "./backup-ports.ts";
 import { CommandFailure, EXIT } from "./exit.ts";
 import type { CliConsole } from "./ports.ts";
@@ -35,9 +36,10 @@ export function done<T>(outcome: T | StoreFault): T {
 
 export function openToRead(
   console: CliConsole,
-  { store: directory }: StoreOptions,
+  { store }: StoreOptions,
   around: BackupSurroundings,
 ): ReadableStore {
+  const directory = place(store);
   return told(console, done(openStore({ directory, computer: around.computer(), write: false })));
 }
 
@@ -47,7 +49,7 @@ export function openToWrite(
   around: BackupSurroundings,
 ): PrunableStore {
   const request: OpenRequest & { readonly write: true } = {
-    directory: options.store,
+    directory: place(options.store),
     computer: around.computer(),
     write: true,
     acceptOtherComputer: options.acceptOtherComputer ?? false,
@@ -65,7 +67,8 @@ export function openToMark(
   options: StoreOptions,
   around: BackupSurroundings,
 ): { readonly store: ReadableStore; readonly writable: PrunableStore | null } {
-  const opened = openStore({ directory: options.store, computer: around.computer(), write: true });
+  const directory = place(options.store);
+  const opened = openStore({ directory, computer: around.computer(), write: true });
   if (!isFault(opened)) return { store: told(console, opened), writable: opened };
   const store = openToRead(console, options, around);
   for (const name of otherPages(store.directory)) {

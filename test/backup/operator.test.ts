@@ -7,6 +7,7 @@ import { pathLine } from "../../src/backup/archive/names.ts";
 import { shellWord } from "../../src/cli/commands/versions.ts";
 import { Laboratory, understudy } from "./tree-maker/laboratory.ts";
 
+const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
 const MB = 1_000_000;
 const TEST_MS = 30_000;
 
@@ -50,6 +51,42 @@ test(
     }),
   TEST_MS,
 );
+
+test(
+  "names that are not UTF-8 are meant as they are: as paths, or refused as places",
+  () =>
+    withLaboratory([], async ({ store, folder, source }) => {
+      const [odd, out] = [
+        Buffer.from(`${source}/d\xff`, "latin1"),
+        Buffer.from(`${folder}/out\xff`, "latin1"),
+      ];
+      mkdirSync(odd);
+      writeFileSync(Buffer.concat([odd, Buffer.from("/x")]), "x");
+      // Through a process of its own, by a shell that knows bytes: they are in its command line only.
+      const run = (line: string) => {
+        const script = `set -- '${process.execPath}' '${MAIN}'; d=$(printf '%b' '${source}/d\\0377'); o=$(printf '%b' '${folder}/out\\0377'); ${line}`;
+        const { exitCode, stdout, stderr } = Bun.spawnSync(["bash", "-c", script]);
+        return { exitCode, out: stdout.toString(), err: stderr.toString() };
+      };
+      expect(run(`"$@" backup --store '${store}' "$d"`)).toMatchObject({ exitCode: 0 });
+      expect(run(`"$@" versions --store '${store}' "$d/x"`)).toMatchObject({ exitCode: 0 });
+      const refused = { exitCode: 2, out: "", err: expect.stringContaining("not UTF-8") };
+      expect(run(`"$@" restore --store '${store}' latest "$o" "$d/x"`)).toMatchObject(refused);
+      expect(run(`"$@" store init "$o"`)).toMatchObject(refused);
+      expect(run(`"$@" list --store="$o"`)).toMatchObject(refused);
+      expect(existsSync(out) || readdirSync(folder).some((name) => name.startsWith("out"))).toBe(false);
+    }),
+  TEST_MS,
+);
+
+test("what the system says is one line, and a word that is no command is one too", () => {
+  const run = (line: string) =>
+    Bun.spawnSync(["bash", "-c", `"$0" "$1" ${line}`, process.execPath, MAIN]).stderr.toString();
+  expect(run("plan simulate --days 1 --capacity 1TB --full-bytes 1 --change-per-micro 1 >/dev/full")).toMatch(
+    /^understudy: ENOSPC.*\n$/,
+  );
+  expect(run("constructor")).toBe("understudy: unknown command 'constructor'\n");
+});
 
 test(
   "TREE-01: the store is no source of its own; a source with no files of its own is told",

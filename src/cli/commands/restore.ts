@@ -9,7 +9,7 @@ import { OVERWRITE_POLICIES, type OverwritePolicy } from "../../backup/restore/p
 import { openSource, type RestoreSource } from "../../backup/restore/source.ts";
 import type { BackupNode, ReadableStore } from "../../backup/store/contract.ts";
 import { formatCount } from "../../base/units.ts";
-import { named, rawArguments } from "../arguments.ts";
+import { named, place, rawArguments } from "../arguments.ts";
 import { surroundings } from "../backup-ports.ts";
 import { CommandFailure, EXIT } from "../exit.ts";
 import type { CliPorts } from "../ports.ts";
@@ -122,7 +122,11 @@ function meaningOf(args: readonly string[], options: RestoreCommandOptions): Mea
   if (directory === undefined) {
     throw new CommandFailure(EXIT.misused, "restore where to? Name a directory, or say --in-place");
   }
-  return { which, directory: named(directory, "a directory to restore to"), paths: rawArguments(paths) };
+  return {
+    which,
+    directory: place(named(directory, "a directory to restore to")),
+    paths: rawArguments(paths),
+  };
 }
 
 function pathsFrom(file: string): Uint8Array[] {

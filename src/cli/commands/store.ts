@@ -4,6 +4,7 @@ import type { BackupNode, PackNode } from "../../backup/store/contract.ts";
 import { initStore } from "../../backup/store/open.ts";
 import { formatBytes, formatCount } from "../../base/units.ts";
 import { type Advice, capacityAdvice, type Forecast, forecast, type Stored } from "../../plan/forecast.ts";
+import { place } from "../arguments.ts";
 import { type BackupSurroundings, surroundings } from "../backup-ports.ts";
 import { EXIT } from "../exit.ts";
 import type { CliPorts } from "../ports.ts";
@@ -42,7 +43,7 @@ export function addStore(
     .action((directory: string, { capacity, json }: InitOptions) => {
       const made = done(
         initStore({
-          directory,
+          directory: place(directory),
           computer: around.computer(),
           capacityBytes: capacity ?? null,
           nowMs: around.wallMs(),
