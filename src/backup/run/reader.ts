@@ -18,7 +18,7 @@ import {
   O_NONBLOCK,
   Statx,
 } from "../../base/files.ts";
-import { Entry, FLAG, KIND, PIECE_BYTES } from "../entry.ts";
+import { Entry, FLAG, KIND, PIECE_BYTES, SPAN_NUMBERS } from "../entry.ts";
 import { DataRuns } from "../scan/data-runs.ts";
 import { entryFromStatx } from "../scan/entries.ts";
 import { Opener } from "../scan/open.ts";
@@ -247,18 +247,19 @@ export class FileReader {
     entry.clearContent();
     entry.hasContent = true;
     Bun.SHA256.hash(this.#bytes.subarray(at, at + bytes), entry.sha256);
-    if (this.#expected.hasContent) {
-      if (this.#isExpected(entry)) {
-        entry.takeContent(this.#expected);
-        return;
-      }
-      if (settled) {
-        this.#settle(entry);
-        return;
-      }
+    const isExpected = this.#isExpected(entry);
+    if (this.#expected.hasContent && settled && !isExpected) {
+      this.#settle(entry);
+      return;
+    }
+    const folded = this.#isSparse(bytes) && this.#foldHoles(fd, at, bytes);
+    // Zeros that became a hole, or a hole that became zeros, have the same hash.
+    if (isExpected && hasLayout(this.#expected, folded ? this.#layout : [bytes])) {
+      entry.takeContent(this.#expected);
+      return;
     }
     if (bytes === 0) return;
-    if (this.#isSparse(bytes) && this.#foldHoles(fd, at, bytes)) {
+    if (folded) {
       this.#keepPiece(entry);
       return;
     }
@@ -391,6 +392,16 @@ export class FileReader {
       } else entry.addSpan(0, 0, 0, -bytes);
     }
   }
+}
+
+/** Do data and holes of a small file alternate so? As in FileReader.#layout. */
+function hasLayout({ spans, spanCount }: Entry, layout: readonly number[]): boolean {
+  if (spanCount === 0) return layout.every((bytes) => bytes === 0);
+  if (spanCount !== layout.length) return false;
+  return layout.every((bytes, span) => {
+    const isHole = spans[span * SPAN_NUMBERS] === 0;
+    return spans[span * SPAN_NUMBERS + 3] === Math.abs(bytes) && isHole === bytes < 0;
+  });
 }
 
 function isGone(errno: number): boolean {
