@@ -18,7 +18,7 @@ import type { Entry } from "../entry.ts";
 import type { Index } from "../index/lookup.ts";
 import { MalformedRecord } from "../index/record.ts";
 import { readNames } from "../scan/names.ts";
-import { identityOf, resolveRoots, type Selection, scanRules } from "../scan/selection.ts";
+import { identityOf, type Selection, scanRules } from "../scan/selection.ts";
 import { isBelow } from "../scan/walker.ts";
 import {
   type BackupNode,
@@ -35,6 +35,7 @@ import { expectedBytes, makeRoom, nextLower } from "./make-room.ts";
 import { openPartial } from "./partial.ts";
 import type { SpawnWorker } from "../threads.ts";
 import { emptyProgress, type RunOutcome, type RunProgress, runBackup, type Written } from "./run.ts";
+import { allSources, findSources, type Sources } from "./sources.ts";
 import { type VerificationOutcome, verifyAndMark } from "./verification.ts";
 
 export interface BackupOptions {
@@ -96,16 +97,15 @@ export async function makeBackup(
   options: BackupOptions,
   ports: BackupPorts,
 ): Promise<BackupOutcome> {
-  const roots = resolveRoots(options.selection.sources);
-  if (roots.kind === "missing") {
-    const source = Buffer.from(roots.source).toString();
-    return { kind: "failed", text: `${source}: cannot be backed up: ${roots.text}` };
-  }
-  const within = roots.roots.find((root) => isWithin(root, store.directory));
+  const sources = findSources(options.selection.sources);
+  if (sources.kind === "none")
+    return { kind: "failed", text: `${pathLine(sources.source)}: ${sources.text}` };
+  const { roots } = sources;
+  const within = roots.find((root) => isWithin(root, store.directory));
   if (within !== undefined)
     return { kind: "failed", text: `${pathLine(within)}: lies in the store itself; name another source` };
-  warnOfSharedDisk(store.directory, roots.roots, ports.tell);
-  const attempt = new Attempt(store, options, ports, roots.roots);
+  warnOfSharedDisk(store.directory, roots, ports.tell);
+  const attempt = new Attempt(store, options, ports, sources);
   for (let tries = 1; tries <= TRIES_MAX; tries++) {
     const outcome = await attempt.run();
     if (outcome !== "again") return outcome;
@@ -118,23 +118,18 @@ class Attempt {
   readonly #store: PrunableStore;
   readonly #options: BackupOptions;
   readonly #ports: BackupPorts;
-  readonly #roots: readonly Uint8Array[];
+  readonly #sources: Sources;
   readonly #room = createFrameRoom();
   readonly #pares: PlannedPare[] = [];
   #wanted: Level;
   /** What the last try found that it needs, beyond what the store's history tells. */
   #neededBytes = 0;
 
-  constructor(
-    store: PrunableStore,
-    options: BackupOptions,
-    ports: BackupPorts,
-    roots: readonly Uint8Array[],
-  ) {
+  constructor(store: PrunableStore, options: BackupOptions, ports: BackupPorts, sources: Sources) {
     this.#store = store;
     this.#options = options;
     this.#ports = ports;
-    this.#roots = roots;
+    this.#sources = sources;
     this.#wanted = levelOf(options, store.tree(), ports.clock.wallMs());
   }
 
@@ -148,7 +143,7 @@ class Attempt {
     const partial = store.beginRun();
     if (isFault(partial)) return { kind: "failed", text: partial.text };
     Object.assign(this.#ports.progress, emptyProgress());
-    const task = { course, partial, room: this.#room, roots: this.#roots };
+    const task = { course, partial, room: this.#room, sources: this.#sources };
     const written = await carryOut(store, this.#options, this.#ports, task);
     if (written.kind === "fault") return this.#fault(written.fault, partial, course);
     if (written.kind === "failed") return written;
@@ -170,7 +165,7 @@ class Attempt {
   /** A source of which nothing is taken is not what its operator meant; elsewhere it is expected. */
   #tellOfRoots({ notes }: Written): void {
     for (const { path, text } of notes)
-      if (this.#roots.some((root) => Buffer.compare(root, path) === 0))
+      if (this.#sources.roots.some((root) => Buffer.compare(root, path) === 0))
         this.#ports.tell(`${pathLine(path)}: ${text}`);
   }
 
@@ -305,14 +300,14 @@ interface Task {
   readonly course: Course;
   readonly partial: PartialRun;
   readonly room: FrameRoom;
-  readonly roots: readonly Uint8Array[];
+  readonly sources: Sources;
 }
 
 async function carryOut(
   store: WritableStore,
   options: BackupOptions,
   ports: BackupPorts,
-  { course, partial, room, roots }: Task,
+  { course, partial, room, sources }: Task,
 ): Promise<RunOutcome> {
   const { level, parent, index } = course;
   const asDelta = parent !== null && level === "micro" && depthOf(store, parent) < DELTAS_MAX;
@@ -323,7 +318,7 @@ async function carryOut(
     indexBase: asDelta ? (parent?.number ?? null) : null,
     computer: options.computer.name,
     machineId: options.computer.machineId,
-    roots: roots.map(absolute),
+    roots: allSources(sources).map(absolute),
     startedAtMs: ports.clock.wallMs(),
     software: options.software,
     codec: options.codec,
@@ -346,13 +341,14 @@ async function carryOut(
         partial: opened.partial,
         parent: index,
         asDelta,
-        scan: scanRules(options.selection, roots, [identityOf(store.directory)]),
+        scan: scanRules(options.selection, sources.roots, [identityOf(store.directory)]),
         judging: {
           parentStartSeconds: parent === null ? 0 : parent.atMs / 1000,
           paranoid: options.paranoid,
           trustInode: options.trustInode,
           trustCtime: options.trustCtime,
         },
+        missing: sources.missing,
         workers: options.workers,
         budgetBytes: budgetOf(store, opened.partial.space.tail),
       },

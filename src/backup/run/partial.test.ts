@@ -253,6 +253,7 @@ async function make(plan: RunPlan = {}): Promise<Made> {
       scan: rules,
       judging: { parentStartSeconds: 0, paranoid: false, trustInode: true, trustCtime: true },
       workers: plan.workers ?? 2,
+      missing: [],
       budgetBytes: null,
     },
     {

@@ -45,6 +45,8 @@ export interface RunRequest {
   readonly asDelta: boolean;
   readonly scan: ScanRules;
   readonly judging: Judging;
+  /** Sources that are not there: what the parent has of them stays. */
+  readonly missing: readonly Complaint[];
   readonly workers: number;
   /** The archive may not become larger; null: as large as the disk. */
   readonly budgetBytes: number | null;
@@ -161,7 +163,7 @@ function showSurvey(progress: RunProgress, survey: Survey): void {
 
 /** Everything is read: index and footer. */
 function complete(
-  { partial, parent, asDelta }: RunRequest,
+  { partial, parent, asDelta, missing }: RunRequest,
   ports: RunPorts,
   survey: Survey,
   scan: Scan,
@@ -192,7 +194,7 @@ function complete(
       first: pool.first,
       second: pool.second,
       third: pool.third,
-      unseen: new Unseen(scan.errors, scan.counters.errors),
+      unseen: new Unseen([...missing, ...scan.errors], missing.length + scan.counters.errors),
       pack: header.number,
       out,
       complain: (entry, text) => {
@@ -201,7 +203,7 @@ function complete(
     });
   }
   out.finish();
-  const complaints = [...scan.errors, ...pool.complaints];
+  const complaints = [...missing, ...scan.errors, ...pool.complaints];
   const finished = finisher.finish({
     entries: counts.entries,
     files: counts.files,
