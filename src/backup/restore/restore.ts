@@ -8,7 +8,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { errorText } from "../../base/ffi.ts";
 import { syncFileSystem } from "../../base/files.ts";
-import { Entry, isWithin, KIND } from "../entry.ts";
+import { Entry, FLAG, isWithin, KIND } from "../entry.ts";
 import { RecordEncoder } from "../index/record.ts";
 import { Attributes, type Identities } from "./attributes.ts";
 import { type Batch, type BatchAnswer, PROGRESS_BYTES } from "./batch.ts";
@@ -41,6 +41,9 @@ export interface RestoreRequest {
   /** Issues of a kind that are named; damage always is. */
   readonly issuesKeptMax: number;
 }
+
+/** What a backup knows not to be whole of itself. */
+const DOUBTS = FLAG.unreadable | FLAG.inconsistent;
 
 export interface RestoreProgress {
   readonly files: number;
@@ -128,6 +131,7 @@ class Restore {
   #indexFault: string | null = null;
   /** Directory of the last entry, in an index that has lost some of them. */
   #parent: Uint8Array | null = null;
+  #mixtures = 0;
   /** Something was left undone. */
   #stopped = false;
 
@@ -214,6 +218,7 @@ class Restore {
         blocked = null;
       }
       if (index.isDamaged === true) this.#fillParents(entry);
+      if ((entry.flags & DOUBTS) !== 0 && !entries.isParent) this.#tellDoubts(entry);
       if (entry.kind === KIND.directory) {
         if (!this.#directories.make(entry, entries.isParent)) blocked = entry.path.slice(0, entry.pathBytes);
         continue;
@@ -223,6 +228,26 @@ class Restore {
       await this.#put(entry, group);
     }
     await this.#flush();
+    if (this.#mixtures > 0)
+      this.#notes.push(`${this.#mixtures} files changed while they were backed up: they may be mixtures`);
+  }
+
+  /** What the backup itself knows not to be whole. A file without content is told when it is to be made. */
+  #tellDoubts(entry: Entry): void {
+    if ((entry.flags & FLAG.inconsistent) !== 0) this.#mixtures++;
+    if ((entry.flags & FLAG.unreadable) === 0) return;
+    if (entry.kind === KIND.directory)
+      this.#issues.addOf(
+        "unreadable",
+        entry,
+        "it could not be listed when it was backed up: not all of it may be here",
+      );
+    else if (entry.kind === KIND.file && entry.hasContent)
+      this.#issues.addOf(
+        "unreadable",
+        entry,
+        "it could not be read when it was backed up: this is an earlier backup's",
+      );
   }
 
   /** The directories of an entry may be among what the index has lost. */
