@@ -4,7 +4,7 @@
  *  (2) No failure of it is anybody's failure: where it cannot be read (missing, damaged, locked, a read-only file system)
  *      rows are missing; where it cannot be written (a full disk) they are not kept. The caller then reads the archives. */
 import { Database, type Statement } from "bun:sqlite";
-import { rmSync } from "node:fs";
+import { chmodSync, rmSync } from "node:fs";
 import { and, eq } from "drizzle-orm";
 import { type BunSQLiteDatabase, drizzle } from "drizzle-orm/bun-sqlite";
 import { isCurrentTree, migrateTree } from "./tree-migrations.ts";
@@ -178,6 +178,8 @@ function openForWriting(path: string): Database | null {
   let database: Database | null = null;
   try {
     database = new Database(path, { create: true, strict: true });
+    // Like all else in a store: its paths and times are the owner's business.
+    chmodSync(path, 0o600);
     // Whole after a crash of the process; a power cut may spoil it, which the seals show.
     database.run("PRAGMA journal_mode = DELETE");
     database.run("PRAGMA synchronous = OFF");

@@ -201,9 +201,11 @@ class Attempt {
       const deleted = this.#pares.some(({ byAge }) => !byAge)
         ? "more than was expected when room was made for it"
         : "nothing was deleted for it";
+      const pinned = this.#store.tree().filter((node) => node.pinned).length;
+      const pins = pinned === 0 ? "" : `; ${pinned} backups are pinned and stay (understudy pin --remove ID)`;
       return {
         kind: "failed",
-        text: `${this.#store.directory}: the store is full: about ${formatBytes(bytes)} are wanted, and no paring makes that room; ${deleted}`,
+        text: `${this.#store.directory}: the store is full: about ${formatBytes(bytes)} are wanted, and no paring makes that room${pins}; ${deleted}`,
       };
     }
     if (level !== this.#wanted) return null;
