@@ -282,7 +282,9 @@ async function loseCartridgeInMidTar(
 }
 
 async function failInMidTar(gateway: Gateway): Promise<void> {
-  const megabytes = 64;
+  // Late enough that the drive, a ring behind the host, has been asked what is on the tape (every 32 MiB).
+  const megabytes = 96;
+  const brokenAtMegabytes = 72;
   const records: string[] = [];
   let position: readonly number[] = [];
   let tarStatus = 0;
@@ -298,7 +300,7 @@ async function failInMidTar(gateway: Gateway): Promise<void> {
       if (name === "record") records.push(values.join());
       if (name === "position") position = values.map(Number);
       if (name === "tar-failed") tarStatus = Number(values[0]);
-      if (name === "tar-bytes" && Number(values[0]) >= (megabytes / 2) * MEBIBYTE)
+      if (name === "tar-bytes" && Number(values[0]) >= brokenAtMegabytes * MEBIBYTE)
         broken ??= breakDrive(gateway, "on write 1: sense 4/1501");
     },
   });
