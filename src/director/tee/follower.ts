@@ -155,19 +155,21 @@ export class Follower {
       if (this.orders.pending) return this.carryOutOrder();
       return this.whenIdle();
     }
-    this.idleSinceMs = -1;
     const outcome = this.reader.read(this.J, true);
     if (outcome === "entry" && !this.anchored) this.anchor(this.reader.entry.sequence);
     switch (outcome) {
+      // Whatever it waits for may wait itself for room that only a confirmation frees: a full cache, for one.
       case "end":
-        return "idle";
+        return this.whenIdle();
       case "unreadable":
         // Demoted and not cached yet: it will be.
-        if (this.takesFromDisk && this.J + at.ENTRY_HEADER_BYTES > device.get(at.CACHED)) return "idle";
+        if (this.takesFromDisk && this.J + at.ENTRY_HEADER_BYTES > device.get(at.CACHED))
+          return this.whenIdle();
         if (this.takesFromDisk && device.get(at.RECEIVED) - this.J < device.ringBytes)
           return this.waitForCache();
         return this.fail("read the journal", "journalUnreadable", this.reader.unreadableText);
       default:
+        this.idleSinceMs = -1;
         return this.carryOut(this.reader.entry);
     }
   }
@@ -193,7 +195,7 @@ export class Follower {
   /** The entry's end is not cached yet and its start is gone from the ring: the cache Worker is at it. */
   private waitForCache(): FollowStep {
     const entryBytes = this.reader.entry.J === this.J ? this.reader.entry.entryBytes : at.ENTRY_HEADER_BYTES;
-    if (this.J + entryBytes > this.device.get(at.CACHED)) return "idle";
+    if (this.J + entryBytes > this.device.get(at.CACHED)) return this.whenIdle();
     return this.fail("read the journal", "journalUnreadable", this.reader.unreadableText);
   }
 
