@@ -80,7 +80,9 @@ class Chain {
   }
 
   async #prepare(): Promise<void> {
-    const { source, folder } = this.#laboratory;
+    const { source, folder, store } = this.#laboratory;
+    // Its own size: how much is free is not then what others on the same disk leave.
+    await this.#laboratory.must("store", "init", store, "--capacity", "4GB");
     await maker.make(source, `${this.#seed}`);
     const ballast = join(source, "ballast");
     const made = Bun.spawnSync([
