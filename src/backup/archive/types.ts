@@ -1,7 +1,8 @@
 /** @module What an archive file tells and what can go wrong with one, as values. */
+import type { Level } from "../../plan/tree.ts";
 import type { CodecName } from "../codec/codec.ts";
 
-export type BackupLevel = "monthly" | "weekly" | "daily" | "micro";
+export type BackupLevel = Level;
 
 /** Written when a run begins; a run that takes a partial archive over writes its own, with the old salt. */
 export interface ArchiveHeader {

@@ -14,20 +14,21 @@ import { pathLine } from "../archive/names.ts";
 import { ArchiveDamaged, type ArchiveHeader, type WriteFault } from "../archive/types.ts";
 import { createFrameRoom, type FrameRoom } from "../archive/workspace.ts";
 import type { CodecName } from "../codec/codec.ts";
-import type { Entry } from "../entry.ts";
+import { type Entry, isWithin } from "../entry.ts";
 import type { Index } from "../index/lookup.ts";
 import { MalformedRecord } from "../index/record.ts";
 import { readNames } from "../scan/names.ts";
 import { identityOf, type Selection, scanRules } from "../scan/selection.ts";
-import { isBelow } from "../scan/walker.ts";
 import {
   type BackupNode,
   isFault,
+  type PackNode,
   type PartialRun,
   type PrunableStore,
   type StoreFault,
   type WritableStore,
 } from "../store/contract.ts";
+import { isNeeded } from "../store/uses.ts";
 import type { PlannedPare } from "../prune/prune.ts";
 import type { VerifyLevel } from "../verify/types.ts";
 import type { Reason } from "./judge.ts";
@@ -101,7 +102,7 @@ export async function makeBackup(
   if (sources.kind === "none")
     return { kind: "failed", text: `${pathLine(sources.source)}: ${sources.text}` };
   const { roots } = sources;
-  const within = roots.find((root) => isWithin(root, store.directory));
+  const within = roots.find((root) => isOfStore(root, store.directory));
   if (within !== undefined)
     return { kind: "failed", text: `${pathLine(within)}: lies in the store itself; name another source` };
   warnOfSharedDisk(store.directory, roots, ports.tell);
@@ -254,9 +255,9 @@ class Attempt {
 const SLASH = 0x2f;
 
 /** Is the root the store, or a part of it? Backups of backups would fill it. */
-function isWithin(root: Uint8Array, directory: string): boolean {
-  const path = realpathSync(directory, { encoding: "buffer" }).subarray(1);
-  return Buffer.compare(root, path) === 0 || isBelow(root, path);
+function isOfStore(root: Uint8Array, directory: string): boolean {
+  const store = realpathSync(directory, { encoding: "buffer" }).subarray(1);
+  return isWithin(root, root.length, store);
 }
 
 /** A disk that fails takes the files and their backups with it. */
@@ -331,7 +332,7 @@ async function carryOut(
   const opened = openPartial({
     ...partial,
     header,
-    mayReferTo: (pack, chunk) => mayReferTo(store, parent, pack, chunk),
+    mayReferTo: chunksKeptFor(store, parent),
     room,
   });
   if (opened.kind !== "open") return opened;
@@ -380,24 +381,34 @@ function depthOf(store: WritableStore, node: BackupNode): number {
   while (base !== null) {
     depth++;
     const at: number = base;
-    base = store.node(at)?.indexBase ?? store.packs().find(({ number }) => number === at)?.indexBase ?? null;
+    base = archiveOf(store, at)?.indexBase ?? null;
   }
   return depth;
 }
 
-/** Is the chunk kept for whoever descends from `parent`? */
-function mayReferTo(store: WritableStore, parent: BackupNode | null, pack: number, chunk: number): boolean {
+/** A backup, or what a pared one left. */
+function archiveOf(store: WritableStore, number: number): BackupNode | PackNode | null {
+  return store.node(number) ?? store.packs().find((pack) => pack.number === number) ?? null;
+}
+
+/** Is a chunk kept for whoever descends from `parent`? Each archive is looked up once, however many chunks are asked about. */
+function chunksKeptFor(
+  store: WritableStore,
+  parent: BackupNode | null,
+): (pack: number, chunk: number) => boolean {
+  const ancestors = new Set<number>();
   for (let at = parent?.number ?? null; at !== null; ) {
     const number: number = at;
-    const node = store.node(number);
-    if (number === pack) {
-      if (node !== null) return true;
-      const needed = store.neededOf(pack);
-      return needed === null || (!isFault(needed) && ((needed[chunk >>> 3] ?? 0) & (1 << (chunk & 7))) !== 0);
-    }
-    at = (node ?? store.packs().find((one) => one.number === number))?.recordedParent ?? null;
+    ancestors.add(number);
+    at = archiveOf(store, number)?.recordedParent ?? null;
   }
-  return false;
+  const needed = new Map<number, Uint8Array | null | StoreFault>();
+  return (pack, chunk) => {
+    if (!ancestors.has(pack)) return false;
+    if (!needed.has(pack)) needed.set(pack, store.neededOf(pack));
+    const bits = needed.get(pack) ?? null;
+    return !isFault(bits) && isNeeded(bits, chunk);
+  };
 }
 
 /** A source as the header names it. */

@@ -2,7 +2,8 @@
  *  The data is read straight to where it is compressed from: `place` says where, `keep` makes it count.
  *  What is placed and not kept leaves no trace. */
 import { assert } from "../../base/assert.ts";
-import { CHUNK_PLAIN_BYTES_MAX, PIECE, PIECE_HEADER_BYTES, PIECE_MAGIC } from "../archive/layout.ts";
+import { writePieceHeader } from "../archive/chunk-writer.ts";
+import { CHUNK_PLAIN_BYTES_MAX, PIECE_HEADER_BYTES } from "../archive/layout.ts";
 import type { ChunkWritten, WriteFault } from "../archive/types.ts";
 
 /** Where full chunks go. */
@@ -42,10 +43,7 @@ export class ChunkFiller {
   /** The bytes at the last `place` count: a span may point to them. Returns the offset within the chunk. */
   keep(pathHash: number, dataBytes: number): number {
     const { plainAt } = this.#sink;
-    const header = plainAt + this.#used;
-    this.#view.setUint16(header + PIECE.magic, PIECE_MAGIC, true);
-    this.#view.setUint16(header + PIECE.pathHash, pathHash & 0xffff, true);
-    this.#view.setUint32(header + PIECE.dataBytes, dataBytes, true);
+    writePieceHeader(this.#view, plainAt + this.#used, pathHash, dataBytes);
     const offset = this.#used + PIECE_HEADER_BYTES;
     this.#used = offset + dataBytes;
     assert(this.#used <= CHUNK_PLAIN_BYTES_MAX, "a chunk holds more than it can");

@@ -4,7 +4,7 @@
  *  Where the backup that it would have built on goes, it has to store anew what that one had stored: paring the newest
  *  backup for the next one would otherwise cost the newest state, and make no room. */
 import type { Pare } from "../../plan/pare.ts";
-import { type Level, placeOf } from "../../plan/tree.ts";
+import { LEVELS, type Level, placeOf } from "../../plan/tree.ts";
 import { carryOut, type PlannedPare, planPrune } from "../prune/prune.ts";
 import { type BackupNode, isFault, type PrunableStore, type StoreFault } from "../store/contract.ts";
 
@@ -66,5 +66,5 @@ export function expectedBytes(level: Level, tree: readonly BackupNode[]): number
 
 /** The level that wants less room. */
 export function nextLower(level: Level): Level | null {
-  return { monthly: "weekly", weekly: "daily", daily: "micro", micro: null }[level] as Level | null;
+  return LEVELS[LEVELS.indexOf(level) + 1] ?? null;
 }

@@ -18,6 +18,7 @@ import {
   O_NONBLOCK,
   Statx,
 } from "../../base/files.ts";
+import { pathHash16 } from "../archive/chunk-writer.ts";
 import { Entry, FLAG, KIND, PIECE_BYTES, SPAN_NUMBERS } from "../entry.ts";
 import { DataRuns } from "../scan/data-runs.ts";
 import { entryFromStatx } from "../scan/entries.ts";
@@ -410,5 +411,5 @@ function isGone(errno: number): boolean {
 
 /** The lower 16 bits of the path's hash: what the quick check looks for in front of the data. */
 export function pathHash(entry: Entry): number {
-  return Number(Bun.hash.xxHash3(entry.path.subarray(0, entry.pathBytes)) & 0xffffn);
+  return pathHash16(entry.path.subarray(0, entry.pathBytes));
 }

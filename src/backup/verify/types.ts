@@ -1,10 +1,11 @@
 /** @module What is asked of a verification, and what it says. */
 import type { EntrySource } from "../entry.ts";
+import type { VerifyLevel } from "../store/contract.ts";
 import type { VerifyPlan } from "./plan.ts";
 
 /** `quick`: header, footer, chunk table, index, and the small header in front of each file's data (TREE-08).
  *  `full`: also every chunk's hash, each file's SHA-256, and that nothing else is in the file. */
-export type VerifyLevel = "quick" | "full";
+export type { VerifyLevel };
 
 export interface VerifyRequest {
   readonly level: VerifyLevel;

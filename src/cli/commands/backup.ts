@@ -40,8 +40,14 @@ interface BackupCommandOptions extends StoreOptions {
 }
 
 const WORKERS_MAX = 64;
+const WORKERS_DEFAULT_MAX = 8;
 /** Files named one by one; the others are in the backup's own list. */
 const TOLD_MAX = 20;
+
+/** What --workers is when nothing is said. */
+export function defaultWorkers(): number {
+  return Math.min(availableParallelism(), WORKERS_DEFAULT_MAX);
+}
 
 export function workersArgument(text: string): number {
   const value = Number(text);
@@ -124,7 +130,7 @@ async function backup(
         trustCtime: options.ctime,
         verify: options.verify === false ? null : options.verify,
         keepWeeklies: options.keepWeeklies ?? null,
-        workers: options.workers ?? Math.min(availableParallelism(), 8),
+        workers: options.workers ?? defaultWorkers(),
         software: `understudy ${ports.version}`,
         computer: around.computer(),
       },

@@ -1,7 +1,6 @@
 /** @module `understudy restore`: brings a backup back, whole or in part, in place or elsewhere; with nothing but a store
  *  and a directory, the newest one. Needs no server, no settings and no catalog. */
 import { readFileSync, realpathSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Choice, chooseBackup, parseAsOf } from "../../backup/restore/as-of.ts";
@@ -16,7 +15,7 @@ import type { CliPorts } from "../ports.ts";
 import { carryOut, show } from "../restoring.ts";
 import { openToRead, STORE_OPTION } from "../store-door.ts";
 import { timeText } from "../table.ts";
-import { workersArgument } from "./backup.ts";
+import { defaultWorkers, workersArgument } from "./backup.ts";
 
 export interface RestoreCommandOptions {
   store: string;
@@ -31,8 +30,6 @@ export interface RestoreCommandOptions {
   workers: number;
   json?: true;
 }
-
-const WORKERS_DEFAULT_MAX = 8;
 
 function asOfArgument(text: string): number {
   const atMs = parseAsOf(text);
@@ -69,7 +66,7 @@ export function addRestore(program: Command, ports: CliPorts, finish: (exitCode:
       "--workers <number>",
       "threads (default: one a processor, at most 8)",
       workersArgument,
-      Math.min(availableParallelism(), WORKERS_DEFAULT_MAX),
+      defaultWorkers(),
     )
     .option("--json", "one JSON object")
     .action(async (args: string[], options: RestoreCommandOptions) => {

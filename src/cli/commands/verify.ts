@@ -1,5 +1,4 @@
 /** @module `understudy verify`: reads backups again and says what is damaged. */
-import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { pathLine } from "../../backup/archive/names.ts";
 import { verifyAndMark, verifyNumber } from "../../backup/run/verification.ts";
@@ -18,7 +17,7 @@ import {
   type StoreOptions,
 } from "../store-door.ts";
 import { pathJson } from "../tree-text.ts";
-import { workersArgument } from "./backup.ts";
+import { defaultWorkers, workersArgument } from "./backup.ts";
 
 interface VerifyOptions extends StoreOptions {
   quick?: true;
@@ -66,7 +65,7 @@ async function verify(
     const verification = {
       level: options.quick === true ? ("quick" as const) : ("full" as const),
       cached: options.cache === true,
-      workers: options.workers ?? Math.min(availableParallelism(), 8),
+      workers: options.workers ?? defaultWorkers(),
     };
     let whole = true;
     for (const node of chosen) {
