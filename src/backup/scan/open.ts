@@ -12,7 +12,7 @@ import {
   RESOLVE_NO_SYMLINKS,
 } from "../../base/files.ts";
 
-const RESOLVE = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+export const RESOLVE_WITHOUT_LINKS = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 /** The kernel takes 4095 bytes at once. */
 const STEP_BYTES = 4000;
 const SLASH = 0x2f;
@@ -46,19 +46,21 @@ export class Opener {
 
   #walk(path: Uint8Array, pathBytes: number, flags: number): number {
     const name = this.#path;
-    if (pathBytes === 0) return openat2(this.#rootFd, name.text("."), flags, RESOLVE);
+    if (pathBytes === 0) return openat2(this.#rootFd, name.text("."), flags, RESOLVE_WITHOUT_LINKS);
     let dir = this.#rootFd;
     let from = 0;
     while (pathBytes - from > STEP_BYTES) {
       const to = path.lastIndexOf(SLASH, from + STEP_BYTES);
       const next =
-        to <= from ? -ENAMETOOLONG : openat2(dir, name.of(path, from, to), O_PATH | O_DIRECTORY, RESOLVE);
+        to <= from
+          ? -ENAMETOOLONG
+          : openat2(dir, name.of(path, from, to), O_PATH | O_DIRECTORY, RESOLVE_WITHOUT_LINKS);
       if (dir !== this.#rootFd) closeFd(dir);
       if (next < 0) return next;
       dir = next;
       from = to + 1;
     }
-    const fd = openat2(dir, name.of(path, from, pathBytes), flags, RESOLVE);
+    const fd = openat2(dir, name.of(path, from, pathBytes), flags, RESOLVE_WITHOUT_LINKS);
     if (dir !== this.#rootFd) closeFd(dir);
     return fd;
   }
@@ -66,5 +68,6 @@ export class Opener {
 
 /** Where the last name of a path begins. */
 export function nameAt(path: Uint8Array, pathBytes: number): number {
-  return path.lastIndexOf(SLASH, pathBytes - 1) + 1;
+  // From -1 the search would begin at the buffer's end, behind the path.
+  return pathBytes === 0 ? 0 : path.lastIndexOf(SLASH, pathBytes - 1) + 1;
 }
